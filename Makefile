@@ -1,0 +1,103 @@
+# make          the library as it ships, in target/ship
+# make install  DESTDIR= PREFIX= LIBDIR=
+# make help     the rest
+
+VERSION  := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
+SONAME   := librsdaemon.so.0
+SHARED   := librsdaemon.so.$(basename $(VERSION))
+PREFIX   ?= /usr/local
+LIBDIR   ?= $(PREFIX)/lib
+CC       ?= cc
+CFLAGS   ?= -O2 -g
+WARNINGS := -Wall -Wextra -Wpedantic -Werror
+
+MAP      := src/rsdaemon.map
+SHIP     := target/ship
+STAGE    := $(CURDIR)/target/stage
+SOURCES  := Cargo.toml build.rs cbindgen.toml $(MAP) $(shell find src -name '*.rs' -o -name '*.c')
+EXAMPLES := $(patsubst c-examples/%.c,target/examples/%,$(wildcard c-examples/*.c))
+# The names in the map are the only list of what is exported.
+EXPORTS  := $(shell sed -n 's/^ *\([a-z_]*\);/\1/p' $(MAP))
+DROP_IN  := daemonize install_signal_flags lock_pidfile
+
+.PHONY: all install uninstall header examples demo deps test lint bench clean help
+
+all: $(SHIP)/librsdaemon.a $(SHIP)/$(SHARED) $(SHIP)/rsdaemon.pc
+
+help:
+	@echo "make                build the library into $(SHIP)"
+	@echo "make install        install it (DESTDIR, PREFIX, LIBDIR)"
+	@echo "make uninstall      remove what install put there"
+	@echo "make examples       build c-examples against the library in the tree"
+	@echo "make demo           run a daemon from start to stop and check each step"
+	@echo "make deps test      install what the tests use (apt), and run them"
+	@echo "make bench          measure against hand-written C and other libraries"
+	@echo "make header         write include/rsdaemon.h from the sources"
+
+# --- the shipping form -------------------------------------------------------------------------
+
+# One relocatable object of all that the exported names reach. GNU ld, since others keep dead code.
+# Nothing that can panic may be in it: that would bring in 280 KB of unwinding and printing.
+$(SHIP)/rsdaemon.o: $(SOURCES)
+	cargo rustc --release --lib --crate-type staticlib
+	@mkdir -p $(SHIP)
+	ld.bfd -r --gc-sections $(addprefix -u ,$(EXPORTS)) target/release/librsdaemon.a -o $@.all
+	@if nm $@.all | grep -E 'rust_begin_unwind|core9panicking|gimli'; then \
+	    echo "something that is exported can panic: see the names above" >&2; exit 1; fi
+	objcopy $(addprefix --keep-global-symbol=,$(EXPORTS)) $@.all
+	strip --strip-unneeded $@.all
+	mv $@.all $@
+
+# The drop-in names are weak here, so that a program may have functions of the same names.
+$(SHIP)/librsdaemon.a: $(SHIP)/rsdaemon.o
+	objcopy $(addprefix --weaken-symbol=,$(DROP_IN)) $< $(SHIP)/rsdaemon-static.o
+	rm -f $@
+	ar rcs $@ $(SHIP)/rsdaemon-static.o
+
+$(SHIP)/$(SHARED): $(SHIP)/rsdaemon.o $(MAP)
+	$(CC) -shared $< -o $@ -Wl,-soname,$(SONAME) -Wl,--version-script=$(MAP) \
+	    -Wl,--gc-sections -Wl,--as-needed -Wl,-z,relro,-z,now,-z,nodelete,-z,defs -Wl,-s
+	ln -sf $(SHARED) $(SHIP)/$(SONAME)
+	ln -sf $(SONAME) $(SHIP)/librsdaemon.so
+	@size=$$(stat -c %s $@); \
+	peer=$$(stat -L -c %s /usr/lib/*/libdaemon.so.0 2>/dev/null | head -n 1); \
+	awk -v size=$$size -v peer=$${peer:-0} 'BEGIN { \
+	    printf "$(SHARED): %d bytes", size; \
+	    if (peer) printf ", %.2f times libdaemon.so.0 (%d bytes)", size / peer, peer; \
+	    else printf " (libdaemon.so.0 is not installed to compare)"; print "" }'
+
+$(SHIP)/rsdaemon.pc: Makefile Cargo.toml
+	@mkdir -p $(SHIP)
+	printf '%s\n' 'prefix=$(PREFIX)' 'libdir=$(LIBDIR)' 'includedir=$${prefix}/include' '' \
+	    'Name: rsdaemon' 'Description: What a C program needs to be a daemon' \
+	    'Version: $(VERSION)' 'Libs: -L$${libdir} -lrsdaemon' 'Cflags: -I$${includedir}' > $@
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(LIBDIR)/pkgconfig
+	install -m 644 include/rsdaemon.h $(DESTDIR)$(PREFIX)/include/
+	install -m 644 $(SHIP)/librsdaemon.a $(DESTDIR)$(LIBDIR)/
+	install -m 755 $(SHIP)/$(SHARED) $(DESTDIR)$(LIBDIR)/
+	ln -sf $(SHARED) $(DESTDIR)$(LIBDIR)/$(SONAME)
+	ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/librsdaemon.so
+	install -m 644 $(SHIP)/rsdaemon.pc $(DESTDIR)$(LIBDIR)/pkgconfig/
+
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/include/rsdaemon.h $(DESTDIR)$(LIBDIR)/librsdaemon.a \
+	    $(DESTDIR)$(LIBDIR)/$(SHARED) $(DESTDIR)$(LIBDIR)/$(SONAME) \
+	    $(DESTDIR)$(LIBDIR)/librsdaemon.so $(DESTDIR)$(LIBDIR)/pkgconfig/rsdaemon.pc
+
+header:
+	cargo build
+	cp "$$(ls -t target/debug/build/rsdaemon-*/out/rsdaemon.h | head -n 1)" include/rsdaemon.h
+
+# --- examples and tests ------------------------------------------------------------------------
+
+examples: $(EXAMPLES)
+
+target/examples/%: c-examples/%.c $(SHIP)/$(SHARED) include/rsdaemon.h
+	@mkdir -p target/examples
+	$(CC) -std=c11 $(CFLAGS) $(WARNINGS) -Iinclude $< -o $@ \
+	    -L$(SHIP) -lrsdaemon -Wl,-rpath,$(CURDIR)/$(SHIP)
+
+clean:
+	cargo clean

@@ -1,0 +1,31 @@
+//! Compiles the C part, generates the C header and keeps the library loaded once it is.
+
+use std::{env, path::PathBuf};
+
+fn main() {
+    let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"));
+    let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
+
+    println!("cargo::rerun-if-changed=src");
+    println!("cargo::rerun-if-changed=cbindgen.toml");
+
+    cc::Build::new()
+        .file("src/sys/fork_twice.c")
+        .flag("-std=c11")
+        .flag("-fvisibility=hidden")
+        .warnings(true)
+        .extra_warnings(true)
+        .compile("fork_twice");
+
+    // `make header` copies the generated header to include/; a test compares the two.
+    cbindgen::generate(&root)
+        .expect("the C interface can be written as a header")
+        .write_to_file(out.join("rsdaemon.h"));
+    println!(
+        "cargo::rustc-env=GENERATED_HEADER={}",
+        out.join("rsdaemon.h").display()
+    );
+
+    // Signal handlers and exit handlers point into this library: it must never be unmapped.
+    println!("cargo::rustc-cdylib-link-arg=-Wl,-z,nodelete");
+}

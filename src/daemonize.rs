@@ -1,0 +1,462 @@
+//! Becoming a daemon: everything that can fail early is done in the caller, the rest in the new
+//! process, and the caller leaves only when the new process says that it is ready.
+
+use core::ffi::CStr;
+use std::{
+    os::fd::{AsFd, AsRawFd, OwnedFd},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+};
+
+use nix::{
+    errno::Errno,
+    fcntl::{OFlag, open},
+    sys::stat::{Mode, stat},
+    unistd::{Pid, fchdir, getpid},
+};
+
+use crate::{
+    channel::Message,
+    error::{Error, Line, OrCannot, Result},
+    inherited::{self, Descriptors},
+    kept::Kept,
+    launch::{self, Launcher, Side, SignalState},
+    pidfile::{self, Held, Place, Style},
+    privileges::{self, Target},
+    stdio,
+    sys::{
+        file::{self, PathBuffer},
+        process, retry, signal,
+    },
+};
+
+/// What stdin, stdout and stderr become.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Stdio {
+    /// /dev/null, or the log file for stdout and stderr.
+    Redirected,
+    Kept,
+    /// stdin at once; stdout and stderr when the daemon is ready.
+    KeptUntilReady,
+}
+
+/// What the program asked for.
+pub struct Options<'a> {
+    pub name: Option<&'a CStr>,
+    pub pidfile: Option<&'a CStr>,
+    /// A pid file without a slash stands in /run and may lack its ".pid".
+    pub pidfile_may_be_name: bool,
+    pub pidfile_mode: Option<Mode>,
+    pub pidfile_owner: Option<&'a CStr>,
+    pub pidfile_at_ready: bool,
+    /// `None`: stay.
+    pub directory: Option<&'a CStr>,
+    /// `None`: leave it.
+    pub umask: Option<u32>,
+    pub stdio: Stdio,
+    pub log_file: Option<&'a CStr>,
+    pub log_file_mode: Mode,
+    pub foreground: bool,
+    pub session_leader: bool,
+    /// Inherited descriptors are closed, except these.
+    pub close_inherited: Option<&'a [i32]>,
+    pub reset_signals: bool,
+    pub allow_threads: bool,
+    pub ready_timeout_ms: Option<u32>,
+    pub user: Option<&'a CStr>,
+    pub group: Option<&'a CStr>,
+}
+
+impl Default for Options<'_> {
+    fn default() -> Self {
+        Options {
+            name: None,
+            pidfile: None,
+            pidfile_may_be_name: false,
+            pidfile_mode: None,
+            pidfile_owner: None,
+            pidfile_at_ready: false,
+            directory: Some(c"/"),
+            umask: Some(0o022),
+            stdio: Stdio::Redirected,
+            log_file: None,
+            log_file_mode: Mode::from_bits_truncate(0o640),
+            foreground: false,
+            session_leader: false,
+            close_inherited: None,
+            reset_signals: false,
+            allow_threads: false,
+            ready_timeout_ms: None,
+            user: None,
+            group: None,
+        }
+    }
+}
+
+/// The daemon that this process is.
+struct Daemon {
+    /// A forked child has this state, too, but is not the daemon.
+    owner: Pid,
+    name: Line,
+    is_ready: bool,
+    /// To the launcher, until ready. None in the foreground.
+    channel: Option<Kept>,
+    pidfile: Option<Held>,
+    /// The pid file that is to appear when ready.
+    pidfile_at_ready: Option<(Place, Style)>,
+    /// What stdout and stderr become when ready.
+    output_at_ready: Option<Kept>,
+}
+
+static DAEMON: Mutex<Option<Daemon>> = Mutex::new(None);
+
+fn daemon() -> MutexGuard<'static, Option<Daemon>> {
+    DAEMON.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// `daemonize`: the defaults, and ready at once.
+pub fn daemonize(pidfile: Option<&CStr>) -> Result<()> {
+    let options = Options {
+        pidfile,
+        ..Options::default()
+    };
+    start(&options, true)
+}
+
+/// `rsd_daemonize`: the program says itself when it is ready.
+pub fn daemonize_with(options: &Options) -> Result<()> {
+    start(options, false)
+}
+
+/// Returns Ok only in the daemon and Err only in the process that called.
+fn start(options: &Options, is_ready_at_once: bool) -> Result<()> {
+    let me = getpid();
+    if daemon().as_ref().is_some_and(|daemon| daemon.owner == me) {
+        let why: &[u8] = b"cannot become a daemon: this process is one already";
+        return Err(Error::new(Errno::EALREADY, &[why]));
+    }
+    if !options.foreground {
+        refuse_to_fork(options.allow_threads)?;
+    }
+    let plan = Plan::prepare(options)?;
+    remove_pidfile_at_exit()?;
+    if options.foreground {
+        return plan.carry_out(None, None);
+    }
+    match launch::launch(options.session_leader)? {
+        Side::Daemon { channel, signals } => {
+            start_daemon(plan, channel, &signals, is_ready_at_once);
+            Ok(())
+        }
+        Side::Launcher(launcher) => Err(wait(launcher, options, &plan)),
+    }
+}
+
+/// Why this process must not fork and leave.
+fn refuse_to_fork(allow_threads: bool) -> Result<()> {
+    if getpid().as_raw() == 1 {
+        let why: &[u8] = b"cannot go into the background: this is process 1, whose end is everybody's";
+        return Err(Error::new(Errno::ENOTSUP, &[why]));
+    }
+    // A directory has a link for each subdirectory, and two more. Without /proc nobody can tell.
+    let threads = stat(c"/proc/self/task").map_or(1, |stat| stat.st_nlink.saturating_sub(2));
+    if threads > 1 && !allow_threads {
+        let why: &[u8] = b"cannot go into the background: other threads run, which fork would end";
+        return Err(Error::new(Errno::EBUSY, &[why]));
+    }
+    Ok(())
+}
+
+/// All that the options name, looked up and opened in the caller.
+struct Plan<'a> {
+    foreground: bool,
+    session_leader: bool,
+    reset_signals: bool,
+    umask: Option<u32>,
+    stdio: Stdio,
+    name: Line,
+    null: OwnedFd,
+    log: Option<OwnedFd>,
+    directory: Option<OwnedFd>,
+    inherited: Option<Descriptors<'a>>,
+    target: Option<Target>,
+    place: Option<Place>,
+    style: Style,
+    pidfile_at_ready: bool,
+}
+
+impl<'a> Plan<'a> {
+    fn prepare(options: &Options<'a>) -> Result<Self> {
+        let mut name = Line::new();
+        name.push(options.name.unwrap_or_default().to_bytes());
+        Ok(Plan {
+            foreground: options.foreground,
+            session_leader: options.session_leader,
+            reset_signals: options.reset_signals,
+            umask: options.umask,
+            stdio: options.stdio,
+            name,
+            inherited: options.close_inherited.map(Descriptors::except).transpose()?,
+            target: Target::look_up(options.user, options.group)?,
+            style: Style {
+                mode: options.pidfile_mode,
+                owner: options.pidfile_owner.map(privileges::find_owner).transpose()?,
+            },
+            null: stdio::open_null()?,
+            directory: options.directory.map(open_directory).transpose()?,
+            place: options
+                .pidfile
+                .map(|path| place(path, options.pidfile_may_be_name))
+                .transpose()?,
+            log: options
+                .log_file
+                .map(|path| stdio::open_log(path, options.log_file_mode))
+                .transpose()?,
+            pidfile_at_ready: options.pidfile_at_ready,
+        })
+    }
+
+    /// Makes this process the daemon. The pid file comes after all that can fail without leaving
+    /// anything behind, and before privileges are given up.
+    fn carry_out(mut self, channel: Option<&OwnedFd>, signals: Option<&SignalState>) -> Result<()> {
+        if let Some(signals) = signals {
+            signals.restore_actions()?;
+        }
+        if let Some(directory) = &self.directory {
+            fchdir(directory).or_cannot("change the working directory")?;
+        }
+        if let Some(mask) = self.umask {
+            process::set_umask(mask);
+        }
+        if let Some(inherited) = &self.inherited {
+            inherited.close(&self.numbers(channel));
+        }
+        pidfile::rewrite_for_program()?;
+        let pidfile = self.take_pidfile()?;
+        let rest = self.redirect().and_then(|output_at_ready| {
+            if let Some(target) = &self.target {
+                target.assume()?;
+            }
+            if self.session_leader && !self.foreground {
+                // The terminal may have hung up between fork and setsid.
+                signal::discard(libc::SIGHUP);
+            }
+            if let Some(signals) = signals {
+                signals.restore_mask()?;
+            }
+            if self.reset_signals {
+                inherited::reset_signals()?;
+            }
+            Ok(output_at_ready)
+        });
+        match rest {
+            Ok(output_at_ready) => {
+                *daemon() = Some(Daemon {
+                    owner: getpid(),
+                    name: self.name,
+                    is_ready: false,
+                    channel: None,
+                    pidfile,
+                    pidfile_at_ready: self.place.take().map(|place| (place, self.style)),
+                    output_at_ready,
+                });
+                Ok(())
+            }
+            Err(error) => {
+                pidfile.into_iter().for_each(Held::release);
+                Err(error)
+            }
+        }
+    }
+
+    /// Takes the pid file now, or makes sure that nobody has it if it comes later.
+    fn take_pidfile(&mut self) -> Result<Option<Held>> {
+        let Some(place) = self.place.take() else {
+            return Ok(None);
+        };
+        if !self.pidfile_at_ready {
+            let lock = pidfile::lock(&place, &self.style)?;
+            return Ok(Some(Held::new(place, lock)));
+        }
+        pidfile::clear_stale(&place, &self.style)?;
+        self.place = Some(place);
+        Ok(None)
+    }
+
+    /// Returns what stdout and stderr become when ready.
+    fn redirect(&self) -> Result<Option<Kept>> {
+        let output = self.log.as_ref().unwrap_or(&self.null);
+        let mut later = None;
+        match self.stdio {
+            Stdio::Kept => {}
+            Stdio::Redirected => {
+                stdio::redirect_input(&self.null)?;
+                stdio::redirect_output(output.as_fd())?;
+            }
+            Stdio::KeptUntilReady => {
+                stdio::redirect_input(&self.null)?;
+                let copy = output.try_clone().map_err(|_| Errno::EMFILE);
+                let copy = copy.and_then(file::above_stdio);
+                later = Some(Kept::new(copy.or_cannot("keep the output for later")?));
+            }
+        }
+        stdio::fill_gaps(&self.null)?;
+        Ok(later)
+    }
+
+    /// The numbers of our own descriptors.
+    fn numbers(&self, channel: Option<&OwnedFd>) -> [i32; 5] {
+        let number = |fd: Option<&OwnedFd>| fd.map_or(-1, OwnedFd::as_raw_fd);
+        [
+            number(channel),
+            number(Some(&self.null)),
+            number(self.log.as_ref()),
+            number(self.directory.as_ref()),
+            self.place.as_ref().map_or(-1, Place::number),
+        ]
+    }
+}
+
+fn open_directory(path: &CStr) -> Result<OwnedFd> {
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    retry(|| open(path, flags, Mode::empty()))
+        .and_then(file::above_stdio)
+        .or_cannot_at("open the working directory", path)
+}
+
+/// A path, or where allowed a name: "mydaemon" is /run/mydaemon.pid.
+fn place(path: &CStr, may_be_name: bool) -> Result<Place> {
+    let bytes = path.to_bytes();
+    if !may_be_name || bytes.contains(&b'/') || bytes.is_empty() {
+        return Place::fixed(path);
+    }
+    let ending: &[u8] = if bytes.ends_with(b".pid") { b"" } else { b".pid" };
+    let path = PathBuffer::new(&[b"/run/", bytes, ending]).or_cannot_at("use the path", path)?;
+    Place::fixed(path.as_c_str())
+}
+
+/// In the new process: becomes the daemon or tells the launcher why not, and ends.
+fn start_daemon(plan: Plan, channel: OwnedFd, signals: &SignalState, is_ready_at_once: bool) {
+    let started = match plan.session_leader {
+        true => nix::unistd::setsid().map(drop).or_cannot("start a session"),
+        false => Ok(()),
+    };
+    let started = started.and_then(|()| plan.carry_out(Some(&channel), Some(signals)));
+    let channel = Kept::new(channel);
+    let failed = match started {
+        Ok(()) => {
+            if let Some(daemon) = daemon().as_mut() {
+                daemon.channel = Some(channel);
+            }
+            if !is_ready_at_once {
+                return;
+            }
+            match ready() {
+                Ok(()) => return,
+                Err(error) => give_up(&Message::failed(&error)),
+            };
+            process::exit_now(1)
+        }
+        Err(error) => error,
+    };
+    if let Some(channel) = channel.unchecked() {
+        let _ = Message::failed(&failed).send(channel);
+    }
+    process::exit_now(1)
+}
+
+/// In the caller: leaves with the daemon's success, or cleans up and returns why there is none.
+fn wait(launcher: Launcher, options: &Options, plan: &Plan) -> Error {
+    let name = options.name.unwrap_or_default().to_bytes();
+    let error = launcher.wait(name, options.ready_timeout_ms, |pid| {
+        if let (Some(place), Some(pid)) = (&plan.place, pid) {
+            pidfile::remove_left_by(place, &plan.style, pid);
+        }
+    });
+    match pidfile::rewrite_for_program() {
+        Ok(()) => error,
+        Err(worse) => worse,
+    }
+}
+
+/// `rsd_ready`
+pub fn ready() -> Result<()> {
+    let mut daemon = daemon();
+    let Some(daemon) = daemon.as_mut().filter(|daemon| !daemon.is_ready) else {
+        return Ok(());
+    };
+    if daemon.owner != getpid() {
+        let why: &[u8] = b"only the process that became the daemon can say that it is ready";
+        return Err(Error::new(Errno::EPERM, &[why]));
+    }
+    if daemon.pidfile.as_ref().is_some_and(|held| !held.is_locked()) {
+        return Err(closed_by_program(b"the lock of the pid file"));
+    }
+    if let Some((place, style)) = daemon.pidfile_at_ready.take() {
+        let lock = pidfile::lock(&place, &style)?;
+        daemon.pidfile = Some(Held::new(place, lock));
+    }
+    if let Some(output) = daemon.output_at_ready.take() {
+        let output = output.get().ok_or_else(|| closed_by_program(b"the new stdout"))?;
+        stdio::redirect_output(output)?;
+    }
+    if let Some(channel) = daemon.channel.take() {
+        let sent = match channel.get() {
+            Some(channel) => Message::ready().send(channel),
+            None => Err(Errno::EBADF),
+        };
+        if sent.is_err() {
+            daemon.pidfile.take().into_iter().for_each(Held::release);
+            let why: &[u8] = b"the start was cancelled: whoever started this daemon is gone";
+            return Err(Error::new(Errno::ECANCELED, &[why]));
+        }
+    }
+    daemon.is_ready = true;
+    Ok(())
+}
+
+fn closed_by_program(what: &[u8]) -> Error {
+    Error::new(Errno::EBADF, &[b"the program has closed ", what])
+}
+
+/// `rsd_fail`: the launcher shows `text` and leaves with `status`. In the foreground the text goes
+/// to stderr.
+pub fn fail(status: i32, text: &[u8]) {
+    let was_told = give_up(&Message::gave_up(status, text));
+    if let Some(daemon) = daemon().as_ref().filter(|daemon| !was_told && !daemon.is_ready) {
+        launch::show(daemon.name.as_bytes(), text);
+    }
+}
+
+/// Lets go of everything and gives the launcher its word. Whether there was one.
+fn give_up(message: &Message) -> bool {
+    let mut daemon = daemon();
+    let Some(daemon) = daemon.as_mut().filter(|daemon| daemon.owner == getpid()) else {
+        return false;
+    };
+    daemon.pidfile.take().into_iter().for_each(Held::release);
+    let channel = daemon.channel.take();
+    let channel = channel.as_ref().and_then(Kept::get);
+    channel.is_some_and(|channel| message.send(channel).is_ok())
+}
+
+/// Registered once in the caller, since registering may allocate.
+fn remove_pidfile_at_exit() -> Result<()> {
+    static IS_REGISTERED: AtomicBool = AtomicBool::new(false);
+    if !IS_REGISTERED.swap(true, Relaxed) {
+        process::at_exit(at_exit).or_cannot("register an exit handler")?;
+    }
+    Ok(())
+}
+
+extern "C" fn at_exit() {
+    // A thread that is in a call of ours when another one exits keeps the lock: leave the file.
+    let Ok(mut daemon) = DAEMON.try_lock() else {
+        return;
+    };
+    if let Some(daemon) = daemon.as_mut().filter(|daemon| daemon.owner == getpid()) {
+        daemon.pidfile.take().into_iter().for_each(Held::release);
+    }
+}

@@ -1,0 +1,95 @@
+//! Where errors become errno and `rsd_last_error`, and pointers from C become references.
+
+use core::{
+    cell::UnsafeCell,
+    ffi::{CStr, c_char, c_int},
+};
+
+use nix::errno::Errno;
+
+use crate::error::{Error, Result, SENTENCE_MAX};
+
+const LAST_MAX: usize = SENTENCE_MAX + 128;
+
+thread_local! {
+    /// The sentence of this thread's last failure, ending in NUL.
+    static LAST: UnsafeCell<[u8; LAST_MAX]> = const { UnsafeCell::new([0; LAST_MAX]) };
+}
+
+/**
+ * The sentence that goes with the last failure.
+ *
+ * @return what could not be done, on which path, why, and who is in the way, in one line without a
+ *         final period: "cannot open /run/x.pid: Permission denied". Empty before the first
+ *         failure in this thread. It stays valid until the next failing call in this thread.
+ *
+ * Thread-safe: each thread has its own. Not async-signal-safe. Since 0.1.
+ */
+#[unsafe(no_mangle)]
+pub extern "C" fn rsd_last_error() -> *const c_char {
+    LAST.with(|last| last.get().cast_const().cast())
+}
+
+/// Runs a call. Success leaves errno as it was; a failure sets it and the sentence, and is -1.
+pub fn run(call: impl FnOnce() -> Result<c_int>) -> c_int {
+    let errno_before = Errno::last_raw();
+    match call() {
+        Ok(value) => {
+            Errno::set_raw(errno_before);
+            value
+        }
+        Err(error) => {
+            note(&error);
+            error.errno.set();
+            -1
+        }
+    }
+}
+
+fn note(error: &Error) {
+    let mut reason = [0u8; 128];
+    if error.lacks_reason {
+        // SAFETY: a writable buffer and its length; strerror_r(3) ends it with NUL.
+        unsafe {
+            libc::strerror_r(
+                error.errno as c_int,
+                reason.as_mut_ptr().cast(),
+                reason.len(),
+            )
+        };
+    }
+    let reason = CStr::from_bytes_until_nul(&reason).unwrap_or_default();
+    let colon: &[u8] = if reason.is_empty() { b"" } else { b": " };
+    let sentence = [error.text.as_bytes(), colon, reason.to_bytes(), b"\0"];
+    LAST.with(|last| {
+        // SAFETY: only this thread reaches its own buffer, and no other reference to it is alive.
+        let last = unsafe { &mut *last.get() };
+        let bytes = sentence.into_iter().flatten();
+        last.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+        // Cut: the last byte is always NUL.
+        if let Some(end) = last.last_mut() {
+            *end = 0;
+        }
+    });
+}
+
+/// A string that C may leave out.
+///
+/// # Safety
+/// `string` is NULL or a C string that lives as long as the call.
+pub unsafe fn optional<'a>(string: *const c_char) -> Option<&'a CStr> {
+    if string.is_null() {
+        return None;
+    }
+    // SAFETY: not NULL, so by our contract a C string that lives for 'a.
+    Some(unsafe { CStr::from_ptr(string) })
+}
+
+/// A string that must be there.
+///
+/// # Safety
+/// As for `optional`.
+pub unsafe fn required<'a>(string: *const c_char, missing: &str) -> Result<&'a CStr> {
+    // SAFETY: the same contract.
+    unsafe { optional(string) }.ok_or_else(|| Error::invalid(missing))
+}

@@ -1,0 +1,348 @@
+//! The launcher: forks the daemon, waits for its word and leaves with status 0 once it is ready.
+//! Whatever goes wrong until then, it ends what it started and tells why.
+
+use core::fmt::Write;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use nix::{
+    errno::Errno,
+    sys::signal::{Signal, kill, killpg},
+    unistd::{Pid, write},
+};
+
+use crate::{
+    channel::{self, Message, Word},
+    error::{Error, Line, OrCannot, Result},
+    sys::{
+        file,
+        process::{self, End, Fork, Wait},
+        signal::{self, Action, How, Set},
+    },
+};
+
+/// How long a daemon that gave up may take to end before it is killed.
+const LAST_WORDS_MS: i64 = 10_000;
+/// How often to look whether the daemon is still there, on kernels without pidfd_open(2).
+const LOOK_EVERY_MS: i64 = 100;
+
+/// The signal state of the program, put back where it goes on.
+pub struct SignalState {
+    mask: Set,
+    /// SIGCHLD's action, where it would have kept us from learning how the daemon ended.
+    child: Option<Action>,
+}
+
+impl SignalState {
+    /// Blocks all signals, so that no handler runs in a process that is neither one nor the other.
+    fn hold() -> Result<Self> {
+        let action = signal::action(libc::SIGCHLD).or_cannot("read the action of SIGCHLD")?;
+        let mask = signal::change_mask(How::Set, &Set::all()).or_cannot("block signals")?;
+        let mut state = SignalState { mask, child: None };
+        if action.discards_children() {
+            state.child = Some(action);
+            if let Err(errno) = signal::set_action(libc::SIGCHLD, &Action::default()) {
+                state.child = None;
+                state.restore()?;
+                return Err(errno).or_cannot("set the action of SIGCHLD");
+            }
+        }
+        Ok(state)
+    }
+
+    pub fn restore(&self) -> Result<()> {
+        self.restore_actions()?;
+        self.restore_mask()
+    }
+
+    pub fn restore_actions(&self) -> Result<()> {
+        match &self.child {
+            Some(action) => signal::set_action(libc::SIGCHLD, action)
+                .map(drop)
+                .or_cannot("restore the action of SIGCHLD"),
+            None => Ok(()),
+        }
+    }
+
+    pub fn restore_mask(&self) -> Result<()> {
+        let restored = signal::change_mask(How::Set, &self.mask);
+        restored.map(drop).or_cannot("restore the signal mask")
+    }
+
+    /// What ends a program from the terminal or by hand, as far as this one has not ruled it out.
+    fn cancelling(&self) -> Set {
+        [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM]
+            .into_iter()
+            .filter(|&signo| {
+                let action = signal::action(signo);
+                !self.mask.contains(signo) && !action.is_ok_and(|action| action.is_ignore())
+            })
+            .fold(Set::empty(), Set::with)
+    }
+}
+
+/// The two processes that come out of a launch.
+pub enum Side {
+    Daemon {
+        channel: OwnedFd,
+        signals: SignalState,
+    },
+    Launcher(Launcher),
+}
+
+pub struct Launcher {
+    channel: OwnedFd,
+    signals: SignalState,
+    cancelled: OwnedFd,
+    /// Leads the daemon's process group. Not reaped until the end, so that its number stays taken.
+    child: libc::pid_t,
+    daemon: Option<libc::pid_t>,
+    was_subreaper: bool,
+}
+
+/// Forks once, where the daemon is to lead its session, or twice.
+pub fn launch(session_leader: bool) -> Result<Side> {
+    let (ours, daemons) = channel::pair()?;
+    process::flush_stdio();
+    let signals = SignalState::hold()?;
+    let prepared = signal::pending_fd(&signals.cancelling()).or_cannot("watch for signals");
+    let cancelled = match prepared {
+        Ok(cancelled) => cancelled,
+        Err(error) => {
+            signals.restore()?;
+            return Err(error);
+        }
+    };
+
+    // The daemon's other parent is gone before it is ready: as subreaper we become its parent and
+    // learn how it ends. Where that is not to be had, we only learn that it ended.
+    let was_subreaper = process::is_subreaper();
+    let _ = process::set_subreaper(true);
+
+    let forked = if session_leader {
+        process::fork_once()
+    } else {
+        process::fork_twice()
+    };
+    match forked {
+        Ok(Fork::Daemon) => {
+            drop(ours);
+            drop(cancelled);
+            Ok(Side::Daemon {
+                channel: daemons,
+                signals,
+            })
+        }
+        Ok(Fork::Caller { child, daemon }) => Ok(Side::Launcher(Launcher {
+            channel: ours,
+            signals,
+            cancelled,
+            child,
+            daemon,
+            was_subreaper,
+        })),
+        Err(errno) => {
+            let _ = process::set_subreaper(was_subreaper);
+            signals.restore()?;
+            Err(errno).or_cannot("fork")
+        }
+    }
+}
+
+impl Launcher {
+    /// Leaves with status 0 once the daemon is ready, or with the status that it chose. Otherwise
+    /// ends what is left of it, calls `clean_up` with the daemon's pid and returns why.
+    pub fn wait(
+        self,
+        name: &[u8],
+        timeout_ms: Option<u32>,
+        clean_up: impl FnOnce(Option<Pid>),
+    ) -> Error {
+        let watch = self.daemon.and_then(|pid| process::pidfd_open(pid).ok());
+        let watch = watch.as_ref().map(AsFd::as_fd);
+        let message;
+        let outcome = match self.hear(watch, timeout_ms) {
+            Ok(heard) => {
+                message = heard;
+                message.word().unwrap_or(Word::Failed(closed()))
+            }
+            Err(error) => Word::Failed(error),
+        };
+        match outcome {
+            Word::Ready => {
+                let _ = process::wait(Wait::Process(self.child), libc::WNOHANG);
+                process::exit_now(0)
+            }
+            Word::GaveUp { status, text } => {
+                show(name, text);
+                self.await_end(watch, LAST_WORDS_MS);
+                self.end_daemon(watch);
+                clean_up(self.daemon.map(Pid::from_raw));
+                process::exit_now(status)
+            }
+            Word::Failed(error) => {
+                self.end_daemon(watch);
+                clean_up(self.daemon.map(Pid::from_raw));
+                // A signal that cancelled the start arrives now.
+                match self.signals.restore() {
+                    Ok(()) => error,
+                    Err(worse) => worse,
+                }
+            }
+        }
+    }
+
+    /// Waits for the daemon's word; an error is why there will be none.
+    fn hear(&self, watch: Option<BorrowedFd>, timeout_ms: Option<u32>) -> Result<Message> {
+        self.expect_middle()?;
+        let waiting = [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGCHLD]
+            .into_iter()
+            .fold(self.signals.mask, Set::with);
+        signal::change_mask(How::Set, &waiting).or_cannot("wait for the daemon")?;
+
+        let deadline = timeout_ms.map(|ms| process::monotonic_ms() + i64::from(ms));
+        loop {
+            let left = deadline.map(|deadline| (deadline - process::monotonic_ms()).max(0));
+            let limit = match (left, watch) {
+                (left, None) => left.unwrap_or(i64::MAX).min(LOOK_EVERY_MS),
+                (Some(left), Some(_)) => left,
+                (None, Some(_)) => -1,
+            };
+            let fds = [Some(self.channel.as_fd()), watch, Some(self.cancelled.as_fd())];
+            let limit = limit.min(i64::from(i32::MAX)) as i32;
+            let [_, _, is_cancelled] = match file::poll(fds, limit) {
+                Err(Errno::EINTR) => continue,
+                result => result.or_cannot("wait for the daemon")?,
+            };
+            // Whether it has ended is asked before its word is looked for: it may end after it.
+            let has_ended = self.end(libc::WNOHANG).is_some_and(|end| end.is_ok());
+            match Message::receive(self.channel.as_fd()) {
+                Ok(Some(message)) => return Ok(message),
+                Err(Errno::EAGAIN) if !has_ended => {}
+                Err(errno) if errno != Errno::EAGAIN && errno != Errno::ECONNRESET => {
+                    return Err(errno).or_cannot("hear from the daemon");
+                }
+                _ => return Err(self.how_it_ended(watch)),
+            }
+            if is_cancelled {
+                let why: &[u8] = b"the start was interrupted by a signal";
+                return Err(Error::new(Errno::EINTR, &[why]));
+            }
+            if left == Some(0) {
+                return Err(timed_out(timeout_ms.unwrap_or(0)));
+            }
+        }
+    }
+
+    /// The middle process must have done its part. Where the daemon's pid is unknown it is reaped,
+    /// so that it is not taken for the daemon later.
+    fn expect_middle(&self) -> Result<()> {
+        if self.daemon == Some(self.child) {
+            return Ok(());
+        }
+        let keep = if self.daemon.is_some() { libc::WNOWAIT } else { 0 };
+        match process::wait(Wait::Process(self.child), keep) {
+            Ok(Some(End::Exited(0))) => Ok(()),
+            Ok(Some(End::Exited(errno))) => Err(Error::cannot(
+                Errno::from_raw(errno),
+                "fork into a new session",
+                b"",
+            )),
+            Ok(Some(end)) => Err(ended(b"the process between caller and daemon", end)),
+            Ok(None) => Ok(()),
+            // Somebody else in this process waits for all children. The channel will tell.
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// How the daemon ended, if it is known to have ended; an error if that cannot be known.
+    fn end(&self, flags: i32) -> Option<nix::Result<End>> {
+        let which = self.daemon.map_or(Wait::Group(self.child), Wait::Process);
+        process::wait(which, flags | libc::WNOWAIT).transpose()
+    }
+
+    /// Waits until the daemon has ended, but not for ever. Its descriptors are closed a moment
+    /// before that.
+    fn await_end(&self, watch: Option<BorrowedFd>, limit_ms: i64) -> Option<nix::Result<End>> {
+        let deadline = process::monotonic_ms() + limit_ms;
+        loop {
+            match self.end(libc::WNOHANG) {
+                None if process::monotonic_ms() < deadline => {}
+                end => return end,
+            }
+            let _ = file::poll([watch], 10);
+        }
+    }
+
+    fn how_it_ended(&self, watch: Option<BorrowedFd>) -> Error {
+        match self.await_end(watch, 1000) {
+            Some(Ok(end)) => ended(b"the daemon", end),
+            Some(Err(_)) => Error::new(Errno::ECHILD, &[b"the daemon ended before it was ready"]),
+            None => closed(),
+        }
+    }
+
+    /// Ends the daemon and all of its process group, and waits for those that are our children.
+    fn end_daemon(&self, watch: Option<BorrowedFd>) {
+        let is_our_child = |pid| {
+            let end = process::wait(Wait::Process(pid), libc::WNOHANG | libc::WNOWAIT);
+            end.is_ok_and(|end| end.is_none())
+        };
+        let _ = killpg(Pid::from_raw(self.child), Signal::SIGKILL);
+        if let Some(pid) = self.daemon.filter(|&pid| is_our_child(pid)) {
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
+        for which in [self.daemon, Some(self.child)].into_iter().flatten() {
+            let _ = process::wait(Wait::Process(which), 0);
+        }
+        while process::wait(Wait::Group(self.child), 0).is_ok_and(|end| end.is_some()) {}
+        if watch.is_some() {
+            // Also where it never became our child.
+            let _ = file::poll([watch], 1000);
+        }
+        let _ = process::set_subreaper(self.was_subreaper);
+    }
+}
+
+fn timed_out(limit_ms: u32) -> Error {
+    let mut limit = Line::new();
+    let _ = write!(limit, "{limit_ms}");
+    let pieces: [&[u8]; 3] = [
+        b"the daemon was not ready within ",
+        limit.as_bytes(),
+        b" ms and was ended",
+    ];
+    Error::new(Errno::ETIMEDOUT, &pieces)
+}
+
+fn closed() -> Error {
+    let why = b"the daemon closed the descriptors of its library before it was ready";
+    Error::new(Errno::EPIPE, &[why])
+}
+
+fn ended(who: &[u8], end: End) -> Error {
+    let mut how = Line::new();
+    let _ = match end {
+        End::Exited(status) => write!(how, " exited with status {status}"),
+        End::Killed { signo, dumped_core } => {
+            let name = Signal::try_from(signo).map_or("a real-time signal", Signal::as_str);
+            let core = if dumped_core { " (core dumped)" } else { "" };
+            write!(how, " was killed by {name}{core}")
+        }
+    };
+    Error::new(Errno::ECHILD, &[who, how.as_bytes(), b" before it was ready"])
+}
+
+/// The text of a program that gave up, in one write: "NAME: TEXT".
+pub fn show(name: &[u8], text: &[u8]) {
+    let mut line = [0; channel::TEXT_MAX + 260];
+    let colon: &[u8] = if name.is_empty() { b"" } else { b": " };
+    let content = [name, colon, text.strip_suffix(b"\n").unwrap_or(text), b"\n"];
+    let mut length = 0;
+    for (to, from) in line.iter_mut().zip(content.into_iter().flatten()) {
+        *to = *from;
+        length += 1;
+    }
+    if let Some(stderr) = file::borrowed(2) {
+        let _ = write(stderr, line.get(..length).unwrap_or_default());
+    }
+}

@@ -1,0 +1,38 @@
+//! rsdaemon: what a C program needs to be a daemon, behind a C interface.
+//!
+//! `ffi` is the C face of each room and decides nothing. The rooms hold one concept each, in safe
+//! Rust. `sys` holds the system calls that std and nix lack. Arrows go down only:
+//!
+//! ```text
+//! ffi/daemonize  ffi/pidfile  ffi/signals  ffi/version
+//!       │             │            │
+//!   daemonize ────────┼────────────┼──► launch ──► channel
+//!    │  │  │          │            │
+//!    │  │  └─► stdio  │            │
+//!    │  └────► privileges          │
+//!    │  └────► inherited           │
+//!    └─────────► pidfile        signals
+//! ```
+//!
+//! Every room sees `error`, `kept` and `sys`; they see no room. Nothing here allocates between fork
+//! and the end of the daemon's setup, and nothing can panic: the shipping build refuses to link if
+//! anything could.
+
+#![allow(clippy::result_large_err)] // an error carries its sentence: there is no heap after fork
+
+mod channel;
+mod daemonize;
+mod error;
+#[allow(unsafe_code)]
+mod ffi;
+mod inherited;
+mod kept;
+mod launch;
+mod pidfile;
+mod privileges;
+mod signals;
+mod stdio;
+#[allow(unsafe_code)]
+mod sys;
+
+pub use ffi::*;

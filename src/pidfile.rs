@@ -1,0 +1,405 @@
+//! The pid file: a lock that one daemon holds for life, on a file that holds its pid.
+//!
+//! The lock is flock(2), exclusive, and belongs to the open file. A file appears at the path with
+//! its lock held and its pid written, or not at all: it is made without a name (O_TMPFILE) and then
+//! linked. So whoever finds the path locked can trust the pid in it, and whoever finds it unlocked
+//! knows that nobody runs, whatever it says. A stale file is removed, never reused, as long as the
+//! directory allows that.
+
+mod in_place;
+mod newborn;
+
+use core::{ffi::CStr, fmt::Write};
+use std::{
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+    sync::Mutex,
+    thread::yield_now,
+};
+
+use nix::{
+    errno::Errno,
+    fcntl::{AT_FDCWD, AtFlags, OFlag, open, openat},
+    sys::{
+        stat::{FileStat, Mode, SFlag, fstat, fstatat},
+        uio::{pread, pwrite},
+    },
+    unistd::{Gid, Pid, Uid, UnlinkatFlags, ftruncate, geteuid, getpid, unlinkat},
+};
+
+use self::newborn::Newborn;
+use crate::{
+    error::{Error, Line, OrCannot, Result},
+    kept::Kept,
+    sys::{
+        file::{self, Lock, PathBuffer},
+        load::{Identity, identity},
+        retry,
+    },
+};
+
+/// How often we look again when another start changes the file under our hands. Each time means
+/// that somebody else got further, so this is only met if that somebody is stopped in the middle.
+const ATTEMPTS: usize = 1000;
+
+/// Where a pid file stands.
+pub struct Place {
+    /// The directory, where it must not depend on the working directory.
+    directory: Option<Kept>,
+    /// The path as the caller gave it.
+    path: PathBuffer,
+    /// Where the file's name begins in the path.
+    name_at: usize,
+}
+
+impl Place {
+    /// The path as it is seen from the working directory at the time of each call.
+    pub fn here(path: &CStr) -> Result<Self> {
+        let bytes = path.to_bytes();
+        if bytes.is_empty() {
+            return Err(Error::invalid("the path of the pid file is empty"));
+        }
+        let slash = bytes.iter().rposition(|&byte| byte == b'/');
+        let name_at = slash.map_or(0, |slash| slash + 1);
+        if name_at == bytes.len() {
+            return Err(refused(Errno::EISDIR, path, b"it is a directory"));
+        }
+        Ok(Place {
+            directory: None,
+            path: PathBuffer::new(&[bytes]).or_cannot_at("use the path", path)?,
+            name_at,
+        })
+    }
+
+    /// The path as it is seen from the working directory now, wherever the process goes later.
+    pub fn fixed(path: &CStr) -> Result<Self> {
+        let mut place = Place::here(path)?;
+        let folder = place.folder().or_cannot_at("use the path", path)?;
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let directory = retry(|| open(folder.as_c_str(), flags, Mode::empty()))
+            .and_then(file::above_stdio)
+            .or_cannot_at("open the directory of", path)?;
+        place.directory = Some(Kept::new(directory));
+        Ok(place)
+    }
+
+    /// The number of our descriptor of the directory, for comparisons only.
+    pub fn number(&self) -> i32 {
+        self.directory.as_ref().map_or(-1, Kept::number)
+    }
+
+    fn shown(&self) -> &CStr {
+        self.path.as_c_str()
+    }
+
+    /// What the file is called by itself.
+    fn file_name(&self) -> &CStr {
+        let bytes = self.shown().to_bytes_with_nul();
+        let name = bytes.get(self.name_at..).unwrap_or_default();
+        CStr::from_bytes_with_nul(name).unwrap_or(c"")
+    }
+
+    /// The file, as seen from `at()`.
+    fn name(&self) -> &CStr {
+        match self.directory {
+            Some(_) => self.file_name(),
+            None => self.shown(),
+        }
+    }
+
+    /// The directory, as seen from `at()`.
+    fn folder(&self) -> nix::Result<PathBuffer> {
+        let path = self.shown().to_bytes();
+        match (&self.directory, self.name_at) {
+            (Some(_), _) | (None, 0) => PathBuffer::new(&[b"."]),
+            (None, 1) => PathBuffer::new(&[b"/"]),
+            (None, name_at) => PathBuffer::new(&[path.get(..name_at - 1).unwrap_or_default()]),
+        }
+    }
+
+    fn at(&self) -> BorrowedFd<'_> {
+        let directory = self.directory.as_ref();
+        directory.and_then(Kept::unchecked).unwrap_or(AT_FDCWD)
+    }
+
+    fn stat(&self) -> nix::Result<FileStat> {
+        fstatat(self.at(), self.name(), AtFlags::AT_SYMLINK_NOFOLLOW)
+    }
+
+    fn open(&self, flags: OFlag) -> nix::Result<OwnedFd> {
+        let always = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+        retry(|| openat(self.at(), self.name(), flags | always, Mode::empty()))
+            .and_then(file::above_stdio)
+    }
+
+    fn unlink(&self) -> nix::Result<()> {
+        unlinkat(self.at(), self.name(), UnlinkatFlags::NoRemoveDir)
+    }
+
+    /// Whether `stat` is of the file that stands here now.
+    fn is(&self, stat: &FileStat) -> bool {
+        self.stat()
+            .is_ok_and(|here| Identity::from(here) == Identity::from(*stat))
+    }
+
+    /// Whether the program has left our descriptor of the directory alone.
+    fn is_intact(&self) -> bool {
+        self.directory.as_ref().is_none_or(|kept| kept.get().is_some())
+    }
+}
+
+/// What a new pid file is to be like.
+#[derive(Clone, Copy, Default)]
+pub struct Style {
+    /// None: 0644 less the umask.
+    pub mode: Option<Mode>,
+    pub owner: Option<(Uid, Gid)>,
+}
+
+impl Style {
+    /// A file of a stranger's could be anything: only root's, ours and the asked-for owner's serve.
+    fn trusts(&self, owner: u32) -> bool {
+        owner == 0
+            || owner == geteuid().as_raw()
+            || self.owner.is_some_and(|(uid, _)| uid.as_raw() == owner)
+    }
+}
+
+/// Locks the pid file for this process. The lock lasts until every process that has the descriptor
+/// has closed it.
+pub fn lock(place: &Place, style: &Style) -> Result<OwnedFd> {
+    let mut newborn = match Newborn::make(place, style) {
+        Ok(newborn) => newborn,
+        Err(error) => return in_place::lock(place, style, error),
+    };
+    for _ in 0..ATTEMPTS {
+        match newborn.link(place) {
+            Ok(()) => return Ok(newborn.into_file()),
+            Err(Errno::EEXIST) => {}
+            Err(Errno::ENOENT) if newborn.is_nameless() => {
+                newborn = Newborn::make_named(place, style)?;
+                continue;
+            }
+            Err(errno) => return in_place::lock(place, style, cannot("create", errno, place)),
+        }
+        if let Cleared::NotAllowed(errno) = clear_stale(place, style)? {
+            return in_place::lock(place, style, cannot("remove the stale", errno, place));
+        }
+    }
+    Err(busy(place))
+}
+
+/// Whether a new file can be linked now.
+pub enum Cleared {
+    Free,
+    /// The stale file may not be removed.
+    NotAllowed(Errno),
+}
+
+/// Makes sure that nobody holds the pid file, and removes a stale one.
+///
+/// A holder is seen by a shared lock's being refused: takers only take shared locks and so never
+/// look like holders. Between takers a write lock decides who removes the file by its name.
+pub fn clear_stale(place: &Place, style: &Style) -> Result<Cleared> {
+    for _ in 0..ATTEMPTS {
+        let Some(stale) = open_existing(place, style)? else {
+            return Ok(Cleared::Free);
+        };
+        if !file::try_lock(stale.as_fd(), Lock::Shared).or_cannot_at("lock", place.shown())? {
+            return Err(already_running(place, &stale));
+        }
+        let stat = fstat(&stale).or_cannot_at("examine", place.shown())?;
+        if stat.st_nlink > 1 {
+            return Err(refused(Errno::EMLINK, place.shown(), b"it has hard links"));
+        }
+        let is_mine = file::try_write_lock(stale.as_fd()).or_cannot_at("lock", place.shown())?;
+        if is_mine && place.is(&stat) {
+            match place.unlink() {
+                Ok(()) | Err(Errno::ENOENT) => return Ok(Cleared::Free),
+                Err(errno) => return Ok(Cleared::NotAllowed(errno)),
+            }
+        }
+        yield_now();
+    }
+    Err(busy(place))
+}
+
+/// Removes the file if it is the stale one of the daemon `pid`, which did not get to do it itself.
+pub fn remove_left_by(place: &Place, style: &Style, pid: Pid) {
+    if let Ok(Some(file)) = open_existing(place, style) {
+        if read_pid(&file) == Some(pid.as_raw()) {
+            let _ = clear_stale(place, style);
+        }
+    }
+}
+
+/// Opens the file that stands here, if one does. Looks before it opens: opening some devices acts.
+fn open_existing(place: &Place, style: &Style) -> Result<Option<OwnedFd>> {
+    match place.stat() {
+        Ok(stat) => examine(place, style, &stat)?,
+        Err(Errno::ENOENT) => return Ok(None),
+        Err(errno) => return Err(cannot("examine", errno, place)),
+    }
+    let file = match place.open(OFlag::O_RDWR) {
+        Ok(file) => file,
+        Err(Errno::ENOENT) => return Ok(None),
+        Err(errno) => return Err(cannot("open", errno, place)),
+    };
+    let stat = fstat(&file).or_cannot_at("examine", place.shown())?;
+    examine(place, style, &stat)?;
+    Ok(Some(file))
+}
+
+fn examine(place: &Place, style: &Style, stat: &FileStat) -> Result<()> {
+    let (errno, why): (Errno, &[u8]) = match SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT {
+        SFlag::S_IFREG if style.trusts(stat.st_uid) => return Ok(()),
+        SFlag::S_IFREG => (Errno::EPERM, b"it belongs to another user"),
+        SFlag::S_IFLNK => (Errno::ELOOP, b"it is a symbolic link"),
+        SFlag::S_IFDIR => (Errno::EISDIR, b"it is a directory"),
+        SFlag::S_IFIFO => (Errno::EINVAL, b"it is a FIFO"),
+        SFlag::S_IFSOCK => (Errno::EINVAL, b"it is a socket"),
+        _ => (Errno::EINVAL, b"it is a device"),
+    };
+    Err(refused(errno, place.shown(), why))
+}
+
+/// Removes the pid file if `lock` is its lock and this process wrote it.
+pub fn remove(place: &Place, lock: BorrowedFd) -> Result<()> {
+    let stat = fstat(lock).or_cannot_at("examine the lock of", place.shown())?;
+    if !place.is(&stat) {
+        return Err(refused(
+            Errno::ESTALE,
+            place.shown(),
+            b"it is not the file that is locked",
+        ));
+    }
+    if read_pid(lock) != Some(getpid().as_raw()) {
+        return Err(refused(
+            Errno::EPERM,
+            place.shown(),
+            b"it names another process",
+        ));
+    }
+    unlink_or_empty(place, lock).or_cannot_at("remove", place.shown())
+}
+
+/// Where the directory does not let us remove the file any more, an empty one names nobody.
+fn unlink_or_empty(place: &Place, lock: BorrowedFd) -> nix::Result<()> {
+    match place.unlink() {
+        Err(Errno::EACCES | Errno::EPERM | Errno::EROFS | Errno::EBUSY) => {
+            retry(|| ftruncate(lock, 0))
+        }
+        result => result,
+    }
+}
+
+/// A pid file that is held by this process until it ends.
+pub struct Held {
+    place: Place,
+    lock: Kept,
+}
+
+impl Held {
+    pub fn new(place: Place, lock: OwnedFd) -> Self {
+        Held {
+            place,
+            lock: Kept::new(lock),
+        }
+    }
+
+    /// Whether the program has left the lock alone.
+    pub fn is_locked(&self) -> bool {
+        self.lock.get().is_some()
+    }
+
+    /// Removes the file and lets go of the lock.
+    pub fn release(self) {
+        if let (true, Some(lock)) = (self.place.is_intact(), self.lock.get()) {
+            if fstat(lock).is_ok_and(|stat| self.place.is(&stat)) {
+                let _ = unlink_or_empty(&self.place, lock);
+            }
+        }
+    }
+}
+
+/// The file that `lock_pidfile` locked last: a program that daemonizes afterwards needs the daemon's
+/// pid in it. The descriptor is the program's; here is only what it was.
+static LOCKED_FOR_PROGRAM: Mutex<Option<(i32, Identity)>> = Mutex::new(None);
+
+/// Locks the pid file for the program, which owns the descriptor.
+pub fn lock_for_program(path: &CStr) -> Result<OwnedFd> {
+    let lock = lock(&Place::here(path)?, &Style::default())?;
+    if let Ok(mut last) = LOCKED_FOR_PROGRAM.try_lock() {
+        *last = identity(lock.as_raw_fd()).map(|identity| (lock.as_raw_fd(), identity));
+    }
+    Ok(lock)
+}
+
+/// Writes this process's pid into the file that the program locked before, if it still has it.
+pub fn rewrite_for_program() -> Result<()> {
+    let locked = LOCKED_FOR_PROGRAM.try_lock().map_or(None, |locked| *locked);
+    match locked {
+        Some((fd, then)) if identity(fd) == Some(then) => match file::borrowed(fd) {
+            Some(file) => in_place::write(file).or_cannot("write the pid file locked before"),
+            None => Ok(()),
+        },
+        _ => Ok(()),
+    }
+}
+
+fn already_running(place: &Place, file: &OwnedFd) -> Error {
+    let mut pid = Line::new();
+    if let Some(number) = read_pid(file) {
+        let _ = write!(pid, " as pid {number}");
+    }
+    Error::new(
+        Errno::EEXIST,
+        &[
+            b"already running",
+            pid.as_bytes(),
+            b", which holds ",
+            place.shown().to_bytes(),
+        ],
+    )
+}
+
+fn busy(place: &Place) -> Error {
+    let path = place.shown().to_bytes();
+    Error::new(
+        Errno::EEXIST,
+        &[b"already starting: another start is taking over ", path],
+    )
+}
+
+fn refused(errno: Errno, path: &CStr, why: &[u8]) -> Error {
+    Error::new(errno, &[b"cannot use ", path.to_bytes(), b": ", why])
+}
+
+/// The pid in the first line. Anything that is not one, 0 and negative numbers too, is nothing.
+fn read_pid(file: impl AsFd) -> Option<i32> {
+    let mut bytes = [0; 16];
+    let length = retry(|| pread(&file, &mut bytes, 0)).ok()?;
+    let text = bytes.get(..length)?.split(|&byte| byte == b'\n').next()?;
+    if !text.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let pid = core::str::from_utf8(text).ok()?.parse().ok()?;
+    (pid > 0).then_some(pid)
+}
+
+/// Our pid and a newline, in one write. How long that is.
+fn write_pid(file: impl AsFd) -> nix::Result<usize> {
+    let mut digits = Line::new();
+    let _ = write!(digits, "{}", getpid());
+    let digits = digits.as_bytes();
+    let mut text = [b'\n'; 16];
+    text.iter_mut().zip(digits).for_each(|(to, from)| *to = *from);
+    let text = text.get(..digits.len() + 1).unwrap_or_default();
+    match retry(|| pwrite(&file, text, 0))? {
+        written if written == text.len() => Ok(written),
+        _ => Err(Errno::ENOSPC),
+    }
+}
+
+fn cannot(action: &str, errno: Errno, place: &Place) -> Error {
+    Error::cannot(errno, action, place.shown().to_bytes())
+}

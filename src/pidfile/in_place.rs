@@ -1,0 +1,52 @@
+//! The way out where no new file can be made: the existing file is locked and written over.
+//!
+//! The only moment at which a locked file can show an older pid is between these two calls.
+
+use std::{
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    thread::yield_now,
+};
+
+use nix::{
+    errno::Errno,
+    sys::stat::fstat,
+    unistd::ftruncate,
+};
+
+use super::{ATTEMPTS, Place, Style, already_running, busy, open_existing, refused, write_pid};
+use crate::{
+    error::{Error, OrCannot, Result},
+    sys::{
+        file::{self, Lock},
+        retry,
+    },
+};
+
+/// Locks the existing file; `otherwise` is why no new one could be made.
+pub fn lock(place: &Place, style: &Style, otherwise: Error) -> Result<OwnedFd> {
+    for _ in 0..ATTEMPTS {
+        let Some(file) = open_existing(place, style)? else {
+            return Err(otherwise);
+        };
+        if file::try_lock(file.as_fd(), Lock::Exclusive).or_cannot_at("lock", place.shown())? {
+            let stat = fstat(&file).or_cannot_at("examine", place.shown())?;
+            if stat.st_nlink > 1 {
+                return Err(refused(Errno::EMLINK, place.shown(), b"it has hard links"));
+            }
+            if place.is(&stat) {
+                write(file.as_fd()).or_cannot_at("write", place.shown())?;
+                return Ok(file);
+            }
+        } else if !file::try_lock(file.as_fd(), Lock::Shared).or_cannot_at("lock", place.shown())? {
+            return Err(already_running(place, &file));
+        }
+        yield_now();
+    }
+    Err(busy(place))
+}
+
+/// Our pid over what is there: the first line is right at every moment.
+pub fn write(file: BorrowedFd) -> nix::Result<()> {
+    let length = write_pid(file)?;
+    retry(|| ftruncate(file, length as i64))
+}

@@ -1,0 +1,138 @@
+//! Becoming another user for good: groups, then gid, then uid, and proof that there is no way back.
+
+use core::ffi::CStr;
+
+use nix::{
+    errno::Errno,
+    unistd::{Gid, Uid, getresgid, getresuid, setresgid, setresuid, setuid},
+};
+
+use crate::{
+    error::{Error, OrCannot, Result},
+    sys::user::{self, GROUPS_MAX, User},
+};
+
+/// Who to become: looked up before the fork, since the databases allocate and take locks.
+pub struct Target {
+    user: Option<Uid>,
+    group: Gid,
+    groups: [libc::gid_t; GROUPS_MAX],
+    group_count: usize,
+}
+
+impl Target {
+    /// `None` if neither is given. Without a user only the group changes; without a group it is
+    /// the user's own. The supplementary groups are those of the user, or none.
+    pub fn look_up(user: Option<&CStr>, group: Option<&CStr>) -> Result<Option<Self>> {
+        let mut target = Target {
+            user: None,
+            group: group.map_or(Ok(Gid::current()), find_group)?,
+            groups: [0; GROUPS_MAX],
+            group_count: 0,
+        };
+        let Some(name) = user else {
+            return Ok(group.is_some().then_some(target));
+        };
+        let (uid, entry) = find_user(name)?;
+        if uid.is_root() {
+            return Err(unusable("user", name, b"it is root"));
+        }
+        target.user = Some(uid);
+        match (group, entry) {
+            (Some(_), _) => {}
+            (None, Some(entry)) => target.group = Gid::from_raw(entry.gid),
+            (None, None) => {
+                return Err(unusable("user", name, b"it has no entry, so give a group"));
+            }
+        }
+        // A number without an entry has no supplementary groups to look up by name.
+        if entry.is_some() && !is_number(name) {
+            let group = target.group.as_raw();
+            target.group_count = user::groups_of(name, group, &mut target.groups)
+                .or_cannot_at("list the groups of", name)?;
+        }
+        Ok(Some(target))
+    }
+
+    /// Changes all ids of all threads, and proves it. After an error the process may be half way:
+    /// it must end.
+    pub fn assume(&self) -> Result<()> {
+        let uid = self.user.unwrap_or_else(Uid::current);
+        if self.is_assumed()? {
+            return Ok(());
+        }
+        user::set_groups(self.groups.get(..self.group_count).unwrap_or_default())
+            .or_cannot("set the supplementary groups")?;
+        setresgid(self.group, self.group, self.group).or_cannot("change the group")?;
+        if self.user.is_some() {
+            setresuid(uid, uid, uid).or_cannot("change the user")?;
+            // The proof: root must not come back.
+            if setuid(Uid::from_raw(0)).is_ok() {
+                return Err(not_proven(b"root can come back"));
+            }
+        }
+        match self.is_assumed()? && user::group_count() == Ok(self.group_count) {
+            true => Ok(()),
+            false => Err(not_proven(b"the ids are not those asked for")),
+        }
+    }
+
+    fn is_assumed(&self) -> Result<bool> {
+        let uids = getresuid().or_cannot("read the user ids")?;
+        let gids = getresgid().or_cannot("read the group ids")?;
+        let is_user = |uid| self.user.is_none_or(|user| user == uid);
+        Ok([uids.real, uids.effective, uids.saved].into_iter().all(is_user)
+            && [gids.real, gids.effective, gids.saved] == [self.group; 3])
+    }
+}
+
+/// The owner that a file is to have: the user and its group.
+pub fn find_owner(name: &CStr) -> Result<(Uid, Gid)> {
+    match find_user(name)? {
+        (uid, Some(entry)) => Ok((uid, Gid::from_raw(entry.gid))),
+        (uid, None) => Ok((uid, Gid::current())),
+    }
+}
+
+/// A user by name, or by number, with or without an entry in the database.
+fn find_user(name: &CStr) -> Result<(Uid, Option<User>)> {
+    match parse_id(name) {
+        Some(id) => {
+            let entry = user::user_by_id(id).or_cannot_at("look up the user", name)?;
+            Ok((Uid::from_raw(id), entry))
+        }
+        None => match user::user_by_name(name).or_cannot_at("look up the user", name)? {
+            Some(entry) => Ok((Uid::from_raw(entry.uid), Some(entry))),
+            None => Err(unusable("user", name, b"there is no such user")),
+        },
+    }
+}
+
+fn find_group(name: &CStr) -> Result<Gid> {
+    match parse_id(name) {
+        Some(id) => Ok(Gid::from_raw(id)),
+        None => match user::group_by_name(name).or_cannot_at("look up the group", name)? {
+            Some(gid) => Ok(Gid::from_raw(gid)),
+            None => Err(unusable("group", name, b"there is no such group")),
+        },
+    }
+}
+
+/// -1 as an id means "leave it alone" to the kernel, so it is none.
+fn parse_id(name: &CStr) -> Option<u32> {
+    let id = name.to_str().ok().filter(|_| is_number(name))?.parse();
+    id.ok().filter(|&id| id != u32::MAX)
+}
+
+fn is_number(name: &CStr) -> bool {
+    !name.is_empty() && name.to_bytes().iter().all(u8::is_ascii_digit)
+}
+
+fn unusable(kind: &str, name: &CStr, why: &[u8]) -> Error {
+    let pieces = [b"cannot use ", kind.as_bytes(), b" ", name.to_bytes(), b": ", why];
+    Error::new(Errno::EINVAL, &pieces)
+}
+
+fn not_proven(why: &[u8]) -> Error {
+    Error::new(Errno::EPERM, &[b"cannot give up privileges: ", why])
+}

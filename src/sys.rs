@@ -1,0 +1,20 @@
+//! System calls that std and nix lack, or that panic or lose data there, a thin wrapper each.
+
+pub mod file;
+pub mod load;
+pub mod process;
+pub mod signal;
+pub mod socket;
+pub mod user;
+
+use nix::errno::Errno;
+
+/// Repeats a call that a signal interrupted before it did anything.
+pub fn retry<T>(mut call: impl FnMut() -> nix::Result<T>) -> nix::Result<T> {
+    loop {
+        match call() {
+            Err(Errno::EINTR) => {}
+            result => return result,
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! Messages on a socket.
+
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use nix::errno::Errno;
+
+/// Sends a message that is either taken whole or fails, without SIGPIPE.
+pub fn send(socket: BorrowedFd, message: &[u8]) -> nix::Result<()> {
+    super::retry(|| {
+        // SAFETY: the pointer and the length are those of one slice, which lives across the call.
+        Errno::result(unsafe {
+            libc::send(
+                socket.as_raw_fd(),
+                message.as_ptr().cast(),
+                message.len(),
+                libc::MSG_NOSIGNAL,
+            )
+        })
+    })
+    .map(drop)
+}
+
+/// Receives one message without waiting. Its length; 0 is the end.
+pub fn receive(socket: BorrowedFd, message: &mut [u8]) -> nix::Result<usize> {
+    super::retry(|| {
+        // SAFETY: the pointer and the length are those of one slice, which lives across the call.
+        Errno::result(unsafe {
+            libc::recv(
+                socket.as_raw_fd(),
+                message.as_mut_ptr().cast(),
+                message.len(),
+                libc::MSG_DONTWAIT,
+            )
+        })
+    })
+    .map(|length| length as usize)
+}
