@@ -3,10 +3,7 @@
 
 use std::os::fd::{BorrowedFd, OwnedFd};
 
-use nix::{
-    errno::Errno,
-    sys::socket::{AddressFamily, SockFlag, SockType, socketpair},
-};
+use nix::errno::Errno;
 
 use crate::{
     error::{Error, Line, OrCannot, Result},
@@ -38,13 +35,9 @@ pub struct Message {
 
 /// The launcher's end and the daemon's.
 pub fn pair() -> Result<(OwnedFd, OwnedFd)> {
-    let (kind, flags) = (SockType::SeqPacket, SockFlag::SOCK_CLOEXEC);
-    let (launcher, daemon) = socketpair(AddressFamily::Unix, kind, None, flags)
-        .or_cannot("make a channel to the daemon")?;
-    Ok((
-        above_stdio(launcher).or_cannot("make a channel to the daemon")?,
-        above_stdio(daemon).or_cannot("make a channel to the daemon")?,
-    ))
+    socket::pair()
+        .and_then(|(ours, daemons)| Ok((above_stdio(ours)?, above_stdio(daemons)?)))
+        .or_cannot("make a channel to the daemon")
 }
 
 impl Message {

@@ -1,8 +1,19 @@
 //! Messages on a socket.
 
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
+
+use super::file::owned;
+
+/// Two connected Unix sockets that keep messages apart. nix's may panic on what the kernel returns.
+pub fn pair() -> nix::Result<(OwnedFd, OwnedFd)> {
+    let kind = libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC;
+    let mut fds = [-1; 2];
+    // SAFETY: socketpair(2) writes two ints, which live across the call.
+    Errno::result(unsafe { libc::socketpair(libc::AF_UNIX, kind, 0, fds.as_mut_ptr()) })?;
+    Ok((owned(fds[0])?, owned(fds[1])?))
+}
 
 /// Sends a message that is either taken whole or fails, without SIGPIPE.
 pub fn send(socket: BorrowedFd, message: &[u8]) -> nix::Result<()> {
