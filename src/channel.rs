@@ -6,7 +6,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use nix::errno::Errno;
 
 use crate::{
-    error::{Error, Line, OrCannot, Result},
+    error::{self, Error, OrCannot, Result},
     sys::{file::above_stdio, socket},
 };
 
@@ -58,7 +58,7 @@ impl Message {
 
     pub fn failed(error: &Error) -> Self {
         let kind = if error.lacks_reason { FAILED_LACKS_REASON } else { FAILED };
-        Message::new(kind, error.errno as i32, error.text.as_bytes())
+        Message::new(kind, error.errno as i32, error::sentence().as_bytes())
     }
 
     pub fn gave_up(status: i32, text: &[u8]) -> Self {
@@ -87,13 +87,8 @@ impl Message {
                 text,
             },
             FAILED | FAILED_LACKS_REASON => Word::Failed(Error {
-                errno: Errno::from_raw(number),
-                text: {
-                    let mut line = Line::new();
-                    line.push(text);
-                    line
-                },
                 lacks_reason: kind == FAILED_LACKS_REASON,
+                ..Error::new(Errno::from_raw(number), &[text])
             }),
             _ => return None,
         })

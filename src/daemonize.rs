@@ -19,7 +19,7 @@ use nix::{
 
 use crate::{
     channel::Message,
-    error::{Error, Line, OrCannot, Result},
+    error::{Error, OrCannot, Result},
     inherited::{self, Descriptors},
     kept::Kept,
     launch::{self, Launcher, Side, SignalState},
@@ -27,7 +27,7 @@ use crate::{
     privileges::{self, Target},
     stdio,
     sys::{
-        file::{self, PathBuffer},
+        file::{self, PathBuffer, Text},
         process, retry, signal,
     },
 };
@@ -99,7 +99,7 @@ impl Default for Options<'_> {
 struct Daemon {
     /// A forked child has this state, too, but is not the daemon.
     owner: Pid,
-    name: Line,
+    name: Option<Text>,
     is_ready: bool,
     /// To the launcher, until ready. None in the foreground.
     channel: Option<Kept>,
@@ -176,7 +176,7 @@ struct Plan<'a> {
     reset_signals: bool,
     umask: Option<u32>,
     stdio: Stdio,
-    name: Line,
+    name: Option<Text>,
     null: OwnedFd,
     log: Option<OwnedFd>,
     directory: Option<OwnedFd>,
@@ -189,15 +189,14 @@ struct Plan<'a> {
 
 impl<'a> Plan<'a> {
     fn prepare(options: &Options<'a>) -> Result<Self> {
-        let mut name = Line::new();
-        name.push(options.name.unwrap_or_default().to_bytes());
+        let copy_name = |name| Text::new(name).or_cannot("keep the name");
         Ok(Plan {
             foreground: options.foreground,
             session_leader: options.session_leader,
             reset_signals: options.reset_signals,
             umask: options.umask,
             stdio: options.stdio,
-            name,
+            name: options.name.map(copy_name).transpose()?,
             inherited: options.close_inherited.map(Descriptors::except).transpose()?,
             target: Target::look_up(options.user, options.group)?,
             style: Style {
@@ -255,7 +254,7 @@ impl<'a> Plan<'a> {
             Ok(output_at_ready) => {
                 *daemon() = Some(Daemon {
                     owner: getpid(),
-                    name: self.name,
+                    name: self.name.take(),
                     is_ready: false,
                     channel: None,
                     pidfile,
@@ -426,7 +425,8 @@ fn closed_by_program(what: &[u8]) -> Error {
 pub fn fail(status: i32, text: &[u8]) {
     let was_told = give_up(&Message::gave_up(status, text));
     if let Some(daemon) = daemon().as_ref().filter(|daemon| !was_told && !daemon.is_ready) {
-        launch::show(daemon.name.as_bytes(), text);
+        let name = daemon.name.as_ref().map_or(c"", Text::as_c_str);
+        launch::show(name.to_bytes(), text);
     }
 }
 

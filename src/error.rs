@@ -1,7 +1,8 @@
-//! The one error type: an errno and a sentence. It needs no heap, so that it can be made in the
-//! child of a fork and sent back to the caller.
+//! The one error type: an errno, and a sentence that waits in the thread's own buffer until it is
+//! handed to C. That needs no heap, so an error can be made in the child of a fork and sent back to
+//! the caller; and only the latest error of a thread has a sentence.
 
-use core::{ffi::CStr, fmt};
+use core::{cell::RefCell, ffi::CStr};
 
 use nix::errno::Errno;
 
@@ -26,6 +27,7 @@ impl Line {
         }
     }
 
+    #[inline(never)]
     pub fn push(&mut self, bytes: &[u8]) {
         for &byte in bytes {
             let Some(place) = self.bytes.get_mut(self.length) else {
@@ -36,52 +38,91 @@ impl Line {
         }
     }
 
+    /// In decimal. Without core::fmt, which is larger than all the rest of this file.
+    #[inline(never)]
+    pub fn push_number(&mut self, number: u32) {
+        let mut digits = [b'0'; 10];
+        let mut rest = number;
+        let mut used = 0;
+        for digit in digits.iter_mut().rev() {
+            *digit = b'0' + (rest.wrapping_rem(10)) as u8;
+            rest = rest.wrapping_div(10);
+            used += 1;
+            if rest == 0 {
+                break;
+            }
+        }
+        self.push(digits.get(10 - used..).unwrap_or_default());
+    }
+
     pub fn as_bytes(&self) -> &[u8] {
         self.bytes.get(..self.length).unwrap_or_default()
     }
 }
 
-impl fmt::Write for Line {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.push(text.as_bytes());
-        Ok(())
-    }
+thread_local! {
+    static SENTENCE: RefCell<Line> = const { RefCell::new(Line::new()) };
 }
 
-/// What went wrong, for the program (`errno`) and for a person (`text`).
+/// What went wrong, for the program; `sentence()` is for a person.
+#[derive(Clone, Copy)]
 pub struct Error {
     pub errno: Errno,
-    pub text: Line,
-    /// The text tells only what could not be done; the reason is what errno means. It is added
+    /// The sentence tells only what could not be done; the reason is what errno means. It is added
     /// where the sentence is handed to C, since looking it up may allocate.
     pub lacks_reason: bool,
 }
 
 impl Error {
     /// A whole sentence, in pieces.
+    #[cold]
+    #[inline(never)]
     pub fn new(errno: Errno, pieces: &[&[u8]]) -> Self {
-        let mut text = Line::new();
-        pieces.iter().for_each(|piece| text.push(piece));
+        SENTENCE.with(|sentence| {
+            if let Ok(mut sentence) = sentence.try_borrow_mut() {
+                *sentence = Line::new();
+                pieces.iter().for_each(|piece| sentence.push(piece));
+            }
+        });
         Error {
             errno,
-            text,
             lacks_reason: false,
         }
     }
 
-    /// "cannot `action` `path`", and later the reason.
-    pub fn cannot(errno: Errno, action: &str, path: &[u8]) -> Self {
-        let space: &[u8] = if path.is_empty() { b"" } else { b" " };
+    /// "cannot `action` `object`", and later the reason.
+    #[cold]
+    #[inline(never)]
+    pub fn cannot(errno: Errno, action: &str, object: &[u8]) -> Self {
+        let space: &[u8] = if object.is_empty() { b"" } else { b" " };
         Error {
             lacks_reason: true,
-            ..Error::new(errno, &[b"cannot ", action.as_bytes(), space, path])
+            ..Error::new(errno, &[b"cannot ", action.as_bytes(), space, object])
         }
     }
 
     /// C passed an argument that cannot be used; the text names it.
+    #[cold]
+    #[inline(never)]
     pub fn invalid(text: &str) -> Self {
         Error::new(Errno::EINVAL, &[text.as_bytes()])
     }
+}
+
+/// The sentence of this thread's latest error.
+pub fn sentence() -> Line {
+    SENTENCE.with(|sentence| sentence.try_borrow().map_or(Line::new(), |line| *line))
+}
+
+/// Does something whose errors do not matter, and keeps the sentence there is.
+pub fn keeping_sentence(act: impl FnOnce()) {
+    let before = sentence();
+    act();
+    SENTENCE.with(|sentence| {
+        if let Ok(mut sentence) = sentence.try_borrow_mut() {
+            *sentence = before;
+        }
+    });
 }
 
 /// Says what was being done when a system call failed.

@@ -1,7 +1,6 @@
 //! The launcher: forks the daemon, waits for its word and leaves with status 0 once it is ready.
 //! Whatever goes wrong until then, it ends what it started and tells why.
 
-use core::fmt::Write;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::{
@@ -12,7 +11,7 @@ use nix::{
 
 use crate::{
     channel::{self, Message, Word},
-    error::{Error, Line, OrCannot, Result},
+    error::{self, Error, Line, OrCannot, Result},
     sys::{
         file,
         process::{self, End, Fork, Wait},
@@ -181,7 +180,7 @@ impl Launcher {
             }
             Word::Failed(error) => {
                 self.end_daemon(watch);
-                clean_up(self.daemon.map(Pid::from_raw));
+                error::keeping_sentence(|| clean_up(self.daemon.map(Pid::from_raw)));
                 // A signal that cancelled the start arrives now.
                 match self.signals.restore() {
                     Ok(()) => error,
@@ -305,7 +304,7 @@ impl Launcher {
 
 fn timed_out(limit_ms: u32) -> Error {
     let mut limit = Line::new();
-    let _ = write!(limit, "{limit_ms}");
+    limit.push_number(limit_ms);
     let pieces: [&[u8]; 3] = [
         b"the daemon was not ready within ",
         limit.as_bytes(),
@@ -321,14 +320,18 @@ fn closed() -> Error {
 
 fn ended(who: &[u8], end: End) -> Error {
     let mut how = Line::new();
-    let _ = match end {
-        End::Exited(status) => write!(how, " exited with status {status}"),
+    match end {
+        End::Exited(status) => {
+            how.push(b" exited with status ");
+            how.push_number(status as u32);
+        }
         End::Killed { signo, dumped_core } => {
             let name = Signal::try_from(signo).map_or("a real-time signal", Signal::as_str);
-            let core = if dumped_core { " (core dumped)" } else { "" };
-            write!(how, " was killed by {name}{core}")
+            how.push(b" was killed by ");
+            how.push(name.as_bytes());
+            how.push(if dumped_core { b" (core dumped)" } else { b"" });
         }
-    };
+    }
     Error::new(Errno::ECHILD, &[who, how.as_bytes(), b" before it was ready"])
 }
 

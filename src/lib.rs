@@ -18,8 +18,6 @@
 //! and the end of the daemon's setup, and nothing can panic: the shipping build refuses to link if
 //! anything could.
 
-#![allow(clippy::result_large_err)] // an error carries its sentence: there is no heap after fork
-
 mod channel;
 mod daemonize;
 mod error;

@@ -9,7 +9,7 @@
 mod in_place;
 mod newborn;
 
-use core::{ffi::CStr, fmt::Write};
+use core::ffi::CStr;
 use std::{
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
     sync::Mutex,
@@ -31,7 +31,7 @@ use crate::{
     error::{Error, Line, OrCannot, Result},
     kept::Kept,
     sys::{
-        file::{self, Lock, PathBuffer},
+        file::{self, Lock, PathBuffer, Text},
         load::{Identity, identity},
         retry,
     },
@@ -46,7 +46,7 @@ pub struct Place {
     /// The directory, where it must not depend on the working directory.
     directory: Option<Kept>,
     /// The path as the caller gave it.
-    path: PathBuffer,
+    path: Text,
     /// Where the file's name begins in the path.
     name_at: usize,
 }
@@ -65,7 +65,7 @@ impl Place {
         }
         Ok(Place {
             directory: None,
-            path: PathBuffer::new(&[bytes]).or_cannot_at("use the path", path)?,
+            path: Text::new(path).or_cannot_at("use the path", path)?,
             name_at,
         })
     }
@@ -349,7 +349,8 @@ pub fn rewrite_for_program() -> Result<()> {
 fn already_running(place: &Place, file: &OwnedFd) -> Error {
     let mut pid = Line::new();
     if let Some(number) = read_pid(file) {
-        let _ = write!(pid, " as pid {number}");
+        pid.push(b" as pid ");
+        pid.push_number(number as u32);
     }
     Error::new(
         Errno::EEXIST,
@@ -389,7 +390,7 @@ fn read_pid(file: impl AsFd) -> Option<i32> {
 /// Our pid and a newline, in one write. How long that is.
 fn write_pid(file: impl AsFd) -> nix::Result<usize> {
     let mut digits = Line::new();
-    let _ = write!(digits, "{}", getpid());
+    digits.push_number(getpid().as_raw() as u32);
     let digits = digits.as_bytes();
     let mut text = [b'\n'; 16];
     text.iter_mut().zip(digits).for_each(|(to, from)| *to = *from);

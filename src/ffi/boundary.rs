@@ -7,7 +7,7 @@ use core::{
 
 use nix::errno::Errno;
 
-use crate::error::{Error, Result, SENTENCE_MAX};
+use crate::error::{self, Error, Result, SENTENCE_MAX};
 
 const LAST_MAX: usize = SENTENCE_MAX + 128;
 
@@ -60,7 +60,8 @@ fn note(error: &Error) {
     }
     let reason = CStr::from_bytes_until_nul(&reason).unwrap_or_default();
     let colon: &[u8] = if reason.is_empty() { b"" } else { b": " };
-    let sentence = [error.text.as_bytes(), colon, reason.to_bytes(), b"\0"];
+    let text = error::sentence();
+    let sentence = [text.as_bytes(), colon, reason.to_bytes(), b"\0"];
     LAST.with(|last| {
         // SAFETY: only this thread reaches its own buffer, and no other reference to it is alive.
         let last = unsafe { &mut *last.get() };

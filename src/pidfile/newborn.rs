@@ -55,11 +55,11 @@ impl<'a> Newborn<'a> {
     /// With a temporary name beside the path: ".NAME.PID".
     pub fn make_named(place: &'a Place, style: &Style) -> Result<Self> {
         let mut pid = Line::new();
-        let _ = core::fmt::Write::write_fmt(&mut pid, format_args!(".{}", getpid()));
+        pid.push_number(getpid().as_raw() as u32);
         let file = place.file_name().to_bytes();
         let name = place.folder().and_then(|folder| {
             let folder = folder.as_c_str().to_bytes();
-            PathBuffer::new(&[folder, b"/.", file, pid.as_bytes()])
+            PathBuffer::new(&[folder, b"/.", file, b".", pid.as_bytes()])
         });
         let name = Temporary {
             at: place.at(),

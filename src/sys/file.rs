@@ -1,10 +1,15 @@
 //! Descriptors: locks, places above stdio, polling, paths under /proc.
 
+use core::{
+    ffi::{CStr, c_char},
+    ptr::NonNull,
+};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 
 /// Wraps what a system call returned: a new descriptor, or -1 and errno.
+#[inline(never)]
 pub fn owned(fd: RawFd) -> nix::Result<OwnedFd> {
     Errno::result(fd)?;
     // SAFETY: not negative, so the call just made this descriptor and nobody else has it.
@@ -12,6 +17,7 @@ pub fn owned(fd: RawFd) -> nix::Result<OwnedFd> {
 }
 
 /// Moves a descriptor out of 0, 1 and 2, which belong to stdio even while they are closed.
+#[inline(never)]
 pub fn above_stdio(fd: OwnedFd) -> nix::Result<OwnedFd> {
     if fd.as_raw_fd() > 2 {
         return Ok(fd);
@@ -116,14 +122,41 @@ impl PathBuffer {
         Ok(PathBuffer { bytes })
     }
 
-    pub fn as_c_str(&self) -> &core::ffi::CStr {
-        core::ffi::CStr::from_bytes_until_nul(&self.bytes).unwrap_or(c"")
+    pub fn as_c_str(&self) -> &CStr {
+        CStr::from_bytes_until_nul(&self.bytes).unwrap_or(c"")
     }
 }
 
 /// "/proc/self/fd/N".
 pub fn proc_path(fd: BorrowedFd) -> nix::Result<PathBuffer> {
     let mut number = crate::error::Line::new();
-    let _ = core::fmt::Write::write_fmt(&mut number, format_args!("{}", fd.as_raw_fd()));
+    number.push_number(fd.as_raw_fd() as u32);
     PathBuffer::new(&[b"/proc/self/fd/", number.as_bytes()])
 }
+
+/// A copy of a string of the caller, for as long as the process lives or the owner needs it.
+pub struct Text(NonNull<c_char>);
+
+impl Text {
+    /// Allocates, so not between fork and the end of the daemon's setup.
+    pub fn new(path: &CStr) -> nix::Result<Self> {
+        // SAFETY: a C string.
+        let copy = unsafe { libc::strdup(path.as_ptr()) };
+        NonNull::new(copy).map(Text).ok_or(Errno::ENOMEM)
+    }
+
+    pub fn as_c_str(&self) -> &CStr {
+        // SAFETY: strdup(3) made this C string, and it is ours until drop.
+        unsafe { CStr::from_ptr(self.0.as_ptr()) }
+    }
+}
+
+impl Drop for Text {
+    fn drop(&mut self) {
+        // SAFETY: strdup(3) allocated it, and nobody else frees it.
+        unsafe { libc::free(self.0.as_ptr().cast()) };
+    }
+}
+
+// SAFETY: it owns its memory, which nobody changes.
+unsafe impl Send for Text {}
