@@ -4,10 +4,7 @@
 use core::ffi::CStr;
 use std::{
     os::fd::{AsFd, AsRawFd, OwnedFd},
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
 };
 
 use nix::{
@@ -19,7 +16,7 @@ use nix::{
 
 use crate::{
     channel::Message,
-    error::{Error, OrCannot, Result},
+    error::{self, Error, OrCannot, Result},
     inherited::{self, Descriptors},
     kept::Kept,
     launch::{self, Launcher, Side, SignalState},
@@ -29,6 +26,7 @@ use crate::{
     sys::{
         file::{self, PathBuffer, Text},
         process, retry, signal,
+        thread::{Guard, Mutex},
     },
 };
 
@@ -112,8 +110,8 @@ struct Daemon {
 
 static DAEMON: Mutex<Option<Daemon>> = Mutex::new(None);
 
-fn daemon() -> MutexGuard<'static, Option<Daemon>> {
-    DAEMON.lock().unwrap_or_else(PoisonError::into_inner)
+fn daemon() -> Guard<'static, Option<Daemon>> {
+    DAEMON.lock()
 }
 
 /// `daemonize`: the defaults, and ready at once.
@@ -142,6 +140,7 @@ fn start(options: &Options, is_ready_at_once: bool) -> Result<()> {
     }
     let plan = Plan::prepare(options)?;
     remove_pidfile_at_exit()?;
+    error::sentence(); // allocated now, not after the fork
     if options.foreground {
         return plan.carry_out(None, None);
     }
@@ -453,7 +452,7 @@ fn remove_pidfile_at_exit() -> Result<()> {
 
 extern "C" fn at_exit() {
     // A thread that is in a call of ours when another one exits keeps the lock: leave the file.
-    let Ok(mut daemon) = DAEMON.try_lock() else {
+    let Some(mut daemon) = DAEMON.try_lock() else {
         return;
     };
     if let Some(daemon) = daemon.as_mut().filter(|daemon| daemon.owner == getpid()) {

@@ -2,9 +2,11 @@
 //! handed to C. That needs no heap, so an error can be made in the child of a fork and sent back to
 //! the caller; and only the latest error of a thread has a sentence.
 
-use core::{cell::RefCell, ffi::CStr};
+use core::ffi::CStr;
 
 use nix::errno::Errno;
+
+use crate::sys::thread;
 
 /// The longest sentence; a longer one is cut.
 pub(crate) const SENTENCE_MAX: usize = 512;
@@ -60,10 +62,6 @@ impl Line {
     }
 }
 
-thread_local! {
-    static SENTENCE: RefCell<Line> = const { RefCell::new(Line::new()) };
-}
-
 /// What went wrong, for the program; `sentence()` is for a person.
 #[derive(Clone, Copy)]
 pub struct Error {
@@ -78,11 +76,9 @@ impl Error {
     #[cold]
     #[inline(never)]
     pub fn new(errno: Errno, pieces: &[&[u8]]) -> Self {
-        SENTENCE.with(|sentence| {
-            if let Ok(mut sentence) = sentence.try_borrow_mut() {
-                *sentence = Line::new();
-                pieces.iter().for_each(|piece| sentence.push(piece));
-            }
+        thread::with_own(|own| {
+            own.sentence = Line::new();
+            pieces.iter().for_each(|piece| own.sentence.push(piece));
         });
         Error {
             errno,
@@ -111,18 +107,14 @@ impl Error {
 
 /// The sentence of this thread's latest error.
 pub fn sentence() -> Line {
-    SENTENCE.with(|sentence| sentence.try_borrow().map_or(Line::new(), |line| *line))
+    thread::with_own(|own| own.sentence).unwrap_or(Line::new())
 }
 
 /// Does something whose errors do not matter, and keeps the sentence there is.
 pub fn keeping_sentence(act: impl FnOnce()) {
     let before = sentence();
     act();
-    SENTENCE.with(|sentence| {
-        if let Ok(mut sentence) = sentence.try_borrow_mut() {
-            *sentence = before;
-        }
-    });
+    thread::with_own(|own| own.sentence = before);
 }
 
 /// Says what was being done when a system call failed.

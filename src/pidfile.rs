@@ -12,7 +12,6 @@ mod newborn;
 use core::ffi::CStr;
 use std::{
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
-    sync::Mutex,
     thread::yield_now,
 };
 
@@ -34,6 +33,7 @@ use crate::{
         file::{self, Lock, PathBuffer, Text},
         load::{Identity, identity},
         retry,
+        thread::Mutex,
     },
 };
 
@@ -328,7 +328,7 @@ static LOCKED_FOR_PROGRAM: Mutex<Option<(i32, Identity)>> = Mutex::new(None);
 /// Locks the pid file for the program, which owns the descriptor.
 pub fn lock_for_program(path: &CStr) -> Result<OwnedFd> {
     let lock = lock(&Place::here(path)?, &Style::default())?;
-    if let Ok(mut last) = LOCKED_FOR_PROGRAM.try_lock() {
+    if let Some(mut last) = LOCKED_FOR_PROGRAM.try_lock() {
         *last = identity(lock.as_raw_fd()).map(|identity| (lock.as_raw_fd(), identity));
     }
     Ok(lock)
@@ -336,7 +336,7 @@ pub fn lock_for_program(path: &CStr) -> Result<OwnedFd> {
 
 /// Writes this process's pid into the file that the program locked before, if it still has it.
 pub fn rewrite_for_program() -> Result<()> {
-    let locked = LOCKED_FOR_PROGRAM.try_lock().map_or(None, |locked| *locked);
+    let locked = LOCKED_FOR_PROGRAM.try_lock().and_then(|locked| *locked);
     match locked {
         Some((fd, then)) if identity(fd) == Some(then) => match file::borrowed(fd) {
             Some(file) => in_place::write(file).or_cannot("write the pid file locked before"),

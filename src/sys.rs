@@ -5,6 +5,7 @@ pub mod load;
 pub mod process;
 pub mod signal;
 pub mod socket;
+pub mod thread;
 pub mod user;
 
 use nix::errno::Errno;

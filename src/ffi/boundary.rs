@@ -1,20 +1,13 @@
 //! Where errors become errno and `rsd_last_error`, and pointers from C become references.
 
-use core::{
-    cell::UnsafeCell,
-    ffi::{CStr, c_char, c_int},
-};
+use core::ffi::{CStr, c_char, c_int};
 
 use nix::errno::Errno;
 
-use crate::error::{self, Error, Result, SENTENCE_MAX};
-
-const LAST_MAX: usize = SENTENCE_MAX + 128;
-
-thread_local! {
-    /// The sentence of this thread's last failure, ending in NUL.
-    static LAST: UnsafeCell<[u8; LAST_MAX]> = const { UnsafeCell::new([0; LAST_MAX]) };
-}
+use crate::{
+    error::{self, Error, Result},
+    sys::thread,
+};
 
 /**
  * The sentence that goes with the last failure.
@@ -27,7 +20,7 @@ thread_local! {
  */
 #[unsafe(no_mangle)]
 pub extern "C" fn rsd_last_error() -> *const c_char {
-    LAST.with(|last| last.get().cast_const().cast())
+    thread::with_own(|own| own.given.as_ptr().cast()).unwrap_or(c"out of memory".as_ptr())
 }
 
 /// Runs a call. Success leaves errno as it was; a failure sets it and the sentence, and is -1.
@@ -62,13 +55,11 @@ fn note(error: &Error) {
     let colon: &[u8] = if reason.is_empty() { b"" } else { b": " };
     let text = error::sentence();
     let sentence = [text.as_bytes(), colon, reason.to_bytes(), b"\0"];
-    LAST.with(|last| {
-        // SAFETY: only this thread reaches its own buffer, and no other reference to it is alive.
-        let last = unsafe { &mut *last.get() };
+    thread::with_own(|own| {
         let bytes = sentence.into_iter().flatten();
-        last.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+        own.given.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
         // Cut: the last byte is always NUL.
-        if let Some(end) = last.last_mut() {
+        if let Some(end) = own.given.last_mut() {
             *end = 0;
         }
     });

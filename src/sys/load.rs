@@ -12,7 +12,7 @@ use nix::{
     sys::stat::{FileStat, Mode},
 };
 
-use super::{file, signal};
+use super::{file, signal, thread};
 
 /// An open file, told apart from a later one on the same number.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -72,6 +72,7 @@ fn bit(signo: i32) -> u64 {
 static NOTE: extern "C" fn() = note;
 
 extern "C" fn note() {
+    thread::make_key();
     let those = |is_member: &dyn Fn(i32) -> bool| {
         let members = (1..=signal::last()).filter(|&signo| is_member(signo));
         members.fold(0, |set, signo| set | bit(signo))
