@@ -20,7 +20,7 @@ EXAMPLES := $(patsubst c-examples/%.c,target/examples/%,$(wildcard c-examples/*.
 EXPORTS  := $(shell sed -n 's/^ *\([a-z_]*\);/\1/p' $(MAP))
 DROP_IN  := daemonize install_signal_flags lock_pidfile
 
-.PHONY: all install uninstall header examples demo deps test lint bench clean help
+.PHONY: all install uninstall header examples demo deps stage test lint bench clean help
 
 all: $(SHIP)/librsdaemon.a $(SHIP)/$(SHARED) $(SHIP)/rsdaemon.pc
 
@@ -98,6 +98,10 @@ target/examples/%: c-examples/%.c $(SHIP)/$(SHARED) include/rsdaemon.h
 	@mkdir -p target/examples
 	$(CC) -std=c11 $(CFLAGS) $(WARNINGS) -Iinclude $< -o $@ \
 	    -L$(SHIP) -lrsdaemon -Wl,-rpath,$(CURDIR)/$(SHIP)
+
+# The library as an administrator would install it; the tests compile against this.
+stage: all
+	@$(MAKE) --no-print-directory install DESTDIR= PREFIX=$(STAGE) LIBDIR=$(STAGE)/lib >/dev/null
 
 clean:
 	cargo clean

@@ -173,11 +173,6 @@ struct rsd_options {
     const char *group;
 };
 
-/**
- * `sig_atomic_t`, which is an int wherever Linux runs. In the header: volatile sig_atomic_t.
- */
-typedef int volatile sig_atomic_t;
-
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus

@@ -162,7 +162,7 @@ impl Launcher {
         let outcome = match self.hear(watch, timeout_ms) {
             Ok(heard) => {
                 message = heard;
-                message.word().unwrap_or(Word::Failed(closed()))
+                message.word().unwrap_or_else(|| Word::Failed(closed()))
             }
             Err(error) => Word::Failed(error),
         };
