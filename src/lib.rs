@@ -18,6 +18,21 @@
 //! and the end of the daemon's setup, and nothing can panic: the shipping build refuses to link if
 //! anything could.
 
+#![deny(unsafe_code, missing_docs)]
+// Nothing can panic, allocate unasked or print. The link of the shipping form checks it again.
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::integer_division,
+    clippy::unreachable,
+    clippy::todo,
+    clippy::print_stdout,
+    clippy::print_stderr
+)]
+
 mod channel;
 mod daemonize;
 mod error;

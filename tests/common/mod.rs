@@ -22,7 +22,7 @@ use nix::{
 };
 
 /// How long anything may take. Only reached when something hangs.
-pub const DEADLINE: Duration = Duration::from_secs(60);
+pub const DEADLINE: Duration = Duration::from_secs(20);
 
 pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -98,6 +98,7 @@ pub fn compiler(language: &str, standard: &str) -> Command {
         .target("x86_64-unknown-linux-gnu")
         .host("x86_64-unknown-linux-gnu")
         .opt_level(1)
+        .cargo_metadata(false)
         .get_compiler();
     let mut command = Command::new(tool.path());
     command.arg(format!("-std={standard}"));
@@ -193,6 +194,34 @@ pub fn fail_with(status: i32, command: &mut Command) -> String {
     let stderr = text(&output.stderr);
     assert_eq!(output.status.code(), Some(status), "{command:?}: {:?} {stderr}", output.status);
     stderr.trim_end().to_owned()
+}
+
+/// A child of ours that is killed and reaped when the test ends.
+pub struct Child(pub std::process::Child);
+
+impl Child {
+    /// Starts it without our stdout, so that nobody who reads that waits for what it leaves behind.
+    pub fn start(command: &mut Command) -> Self {
+        let null = std::process::Stdio::null;
+        Child(command.stdin(null()).stdout(null()).stderr(null()).spawn().unwrap())
+    }
+
+    pub fn pid(&self) -> i32 {
+        self.0.id() as i32
+    }
+
+    #[track_caller]
+    pub fn wait(&mut self) -> std::process::ExitStatus {
+        assert!(has_ended_within(self.pid(), DEADLINE), "{} does not end", self.pid());
+        self.0.wait().unwrap()
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 fn pidfd_open(pid: i32) -> Option<OwnedFd> {

@@ -1,0 +1,146 @@
+//! Which system calls can fail, and how: the errnos that their manual pages list and that a machine
+//! in trouble gives, and the two that a seccomp filter answers.
+
+use nix::{
+    errno::Errno::{self, *},
+    libc,
+};
+
+/// What becomes of a call that is to fail.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// It does not happen.
+    Skipped,
+    /// It happens, and the result is a lie: what close(2) fails to close is closed all the same.
+    Done,
+    /// brk(2) fails by telling the old end.
+    OldBreak,
+}
+
+pub struct Call {
+    pub name: &'static str,
+    pub number: i64,
+    /// Besides ENOSYS and EPERM. None: it cannot fail.
+    errnos: Option<&'static [Errno]>,
+    pub way: Way,
+}
+
+impl Call {
+    /// With what it is made to fail.
+    pub fn errnos(&self) -> Vec<Errno> {
+        let Some(errnos) = self.errnos else { return Vec::new() };
+        if self.way != Way::Skipped {
+            return errnos.to_vec();
+        }
+        let refusals = [ENOSYS, EPERM].into_iter().filter(|refusal| !errnos.contains(refusal));
+        errnos.iter().copied().chain(refusals).collect()
+    }
+}
+
+pub fn by_number(number: i64) -> &'static Call {
+    let call = CALLS.iter().find(|call| call.number == number);
+    call.unwrap_or_else(|| panic!("system call {number} is missing in the table of calls"))
+}
+
+pub fn name(number: i64) -> String {
+    let call = CALLS.iter().find(|call| call.number == number);
+    call.map_or_else(|| format!("system call {number}"), |call| call.name.to_owned())
+}
+
+const fn call(name: &'static str, number: i64, errnos: &'static [Errno]) -> Call {
+    Call { name, number, errnos: Some(errnos), way: Way::Skipped }
+}
+
+const fn sure(name: &'static str, number: i64) -> Call {
+    Call { name, number, errnos: None, way: Way::Skipped }
+}
+
+static CALLS: &[Call] = &[
+    call("access", libc::SYS_access, &[EACCES, ENOENT, EIO]),
+    Call { way: Way::OldBreak, ..call("brk", libc::SYS_brk, &[ENOMEM]) },
+    call("chdir", libc::SYS_chdir, &[EACCES, ENOENT, EIO]),
+    call("clock_nanosleep", libc::SYS_clock_nanosleep, &[EINTR]),
+    call("clone", libc::SYS_clone, &[EAGAIN, ENOMEM]),
+    call("clone3", libc::SYS_clone3, &[EAGAIN, ENOMEM]),
+    Call { way: Way::Done, ..call("close", libc::SYS_close, &[EIO, EINTR, ENOSPC, EDQUOT]) },
+    call("connect", libc::SYS_connect, &[EINTR, ENOENT, ECONNREFUSED, EAGAIN, EACCES]),
+    call("dup", libc::SYS_dup, &[EMFILE]),
+    call("dup2", libc::SYS_dup2, &[EBUSY, EINTR, EMFILE]),
+    call("dup3", libc::SYS_dup3, &[EBUSY, EINTR, EMFILE]),
+    call("fchdir", libc::SYS_fchdir, &[EACCES, EIO]),
+    call("fchmod", libc::SYS_fchmod, &[EIO, EROFS]),
+    call("fchown", libc::SYS_fchown, &[EIO, EROFS, EINVAL]),
+    call("fcntl", libc::SYS_fcntl, &[EMFILE, EACCES, EAGAIN, EINTR, EINVAL, ENOLCK, ENOMEM]),
+    call("flock", libc::SYS_flock, &[EINTR, ENOLCK, EAGAIN, EIO, EOPNOTSUPP]),
+    call("fork", libc::SYS_fork, &[EAGAIN, ENOMEM]),
+    call("fstat", libc::SYS_fstat, &[EACCES, EIO, ENOMEM]),
+    call("fsync", libc::SYS_fsync, &[EIO, ENOSPC, EINTR]),
+    call("ftruncate", libc::SYS_ftruncate, &[EINTR, EIO]),
+    call("futex", libc::SYS_futex, &[EINTR, EAGAIN]),
+    call("getdents64", libc::SYS_getdents64, &[EIO, ENOENT]),
+    call("getrandom", libc::SYS_getrandom, &[EAGAIN, EINTR]),
+    call("kill", libc::SYS_kill, &[ESRCH]),
+    call("link", libc::SYS_link, &[EEXIST, ENOSPC, EACCES, EIO, EROFS]),
+    call("linkat", libc::SYS_linkat, &[EEXIST, ENOSPC, EACCES, EIO, EROFS, ENOENT, EDQUOT, EMLINK]),
+    call("lseek", libc::SYS_lseek, &[ESPIPE]),
+    call("mmap", libc::SYS_mmap, &[ENOMEM]),
+    call("mprotect", libc::SYS_mprotect, &[ENOMEM, EACCES]),
+    call("munmap", libc::SYS_munmap, &[ENOMEM]),
+    call("newfstatat", libc::SYS_newfstatat, &[EACCES, EIO, ENOENT, ENOMEM, ELOOP]),
+    call("open", libc::SYS_open, OPEN),
+    call("openat", libc::SYS_openat, OPEN),
+    call("pidfd_open", libc::SYS_pidfd_open, &[EMFILE, ENFILE, ENODEV, ENOMEM, EINVAL, ESRCH]),
+    call("pidfd_send_signal", libc::SYS_pidfd_send_signal, &[ESRCH]),
+    call("pipe2", libc::SYS_pipe2, &[EMFILE, ENFILE]),
+    call("poll", libc::SYS_poll, &[EINTR, ENOMEM, EINVAL]),
+    call("ppoll", libc::SYS_ppoll, &[EINTR, ENOMEM, EINVAL]),
+    call("prctl", libc::SYS_prctl, &[EINVAL]),
+    call("pread64", libc::SYS_pread64, &[EIO, EINTR]),
+    call("prlimit64", libc::SYS_prlimit64, &[]),
+    call("pwrite64", libc::SYS_pwrite64, &[ENOSPC, EIO, EINTR, EDQUOT, EFBIG]),
+    call("read", libc::SYS_read, &[EIO, EINTR]),
+    call("readlink", libc::SYS_readlink, &[EACCES, ENOENT, EIO]),
+    call("recvfrom", libc::SYS_recvfrom, &[EINTR, EAGAIN, ENOMEM, ECONNRESET]),
+    call("recvmsg", libc::SYS_recvmsg, &[EINTR, EAGAIN, ENOMEM, ECONNRESET]),
+    call("renameat2", libc::SYS_renameat2, &[EACCES, EEXIST, EINVAL, ENOSPC, EROFS]),
+    call("rt_sigaction", libc::SYS_rt_sigaction, &[EINVAL]),
+    call("rt_sigprocmask", libc::SYS_rt_sigprocmask, &[EINVAL]),
+    call("rt_sigtimedwait", libc::SYS_rt_sigtimedwait, &[EINTR, EAGAIN]),
+    call("sendmsg", libc::SYS_sendmsg, &[EINTR, ENOBUFS, ENOMEM, EPIPE, ECONNRESET]),
+    call("sendto", libc::SYS_sendto, &[EINTR, ENOBUFS, ENOMEM, EPIPE, ECONNRESET]),
+    call("set_robust_list", libc::SYS_set_robust_list, &[]),
+    call("setgid", libc::SYS_setgid, &[]),
+    call("setgroups", libc::SYS_setgroups, &[ENOMEM]),
+    call("setpgid", libc::SYS_setpgid, &[EACCES, ESRCH]),
+    call("setresgid", libc::SYS_setresgid, &[EAGAIN]),
+    call("setresuid", libc::SYS_setresuid, &[EAGAIN]),
+    call("setsid", libc::SYS_setsid, &[EPERM]),
+    call("setuid", libc::SYS_setuid, &[EAGAIN]),
+    call("signalfd4", libc::SYS_signalfd4, &[EMFILE, ENFILE, ENODEV, ENOMEM, EINVAL]),
+    call("socket", libc::SYS_socket, &[EMFILE, ENFILE, ENOBUFS, ENOMEM, EACCES]),
+    call("socketpair", libc::SYS_socketpair, &[EMFILE, ENFILE, ENOMEM, EAFNOSUPPORT]),
+    call("stat", libc::SYS_stat, &[EACCES, EIO, ENOENT, ENOMEM]),
+    call("unlink", libc::SYS_unlink, &[EACCES, EIO, EROFS, EBUSY]),
+    call("unlinkat", libc::SYS_unlinkat, &[EACCES, EIO, EROFS, EBUSY]),
+    call("vfork", libc::SYS_vfork, &[EAGAIN, ENOMEM]),
+    call("wait4", libc::SYS_wait4, &[EINTR, ECHILD]),
+    call("waitid", libc::SYS_waitid, &[EINTR, ECHILD, EINVAL]),
+    call("write", libc::SYS_write, &[ENOSPC, EIO, EINTR, EPIPE]),
+    call("writev", libc::SYS_writev, &[ENOSPC, EIO, EINTR, EPIPE]),
+    sure("exit", libc::SYS_exit),
+    sure("exit_group", libc::SYS_exit_group),
+    sure("getegid", libc::SYS_getegid),
+    sure("geteuid", libc::SYS_geteuid),
+    sure("getgid", libc::SYS_getgid),
+    sure("getpid", libc::SYS_getpid),
+    sure("getppid", libc::SYS_getppid),
+    sure("getuid", libc::SYS_getuid),
+    sure("rt_sigreturn", libc::SYS_rt_sigreturn),
+    sure("sched_yield", libc::SYS_sched_yield),
+    sure("umask", libc::SYS_umask),
+];
+
+const OPEN: &[Errno] = &[
+    EACCES, EMFILE, ENFILE, ENOENT, ENOSPC, EINTR, EROFS, ENOMEM, EIO, ELOOP, EOPNOTSUPP, EISDIR,
+    EINVAL, EDQUOT,
+];

@@ -1,0 +1,241 @@
+//! Faults: every system call of a start is made to fail with every plausible errno, and every
+//! process is killed at every call, one at a time. Whatever fails, the start must end in a complete
+//! daemon, or in a sentence with nothing left behind.
+//!
+//! A fault stands at (process, number of the call in it), so that the dynamic loader does not
+//! count; strace(1) can make calls fail, too, but cannot tell these two apart.
+
+mod calls;
+mod exceptions;
+mod listing;
+mod outcome;
+mod tracer;
+
+use std::{
+    fmt,
+    fs::{self, File},
+    path::PathBuf,
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use nix::{errno::Errno, libc};
+
+use crate::common::{self, Folder};
+use outcome::Verdict;
+use tracer::Start;
+
+/// A program that goes into the background, and what it promises.
+pub struct Program {
+    pub source: PathBuf,
+    /// Its working directory is a new folder.
+    pub arguments: &'static [&'static str],
+    /// Where the daemon is up.
+    pub ready: Marker,
+    /// The pid file, in that folder.
+    pub pidfile: &'static str,
+    /// It stays when the program ends.
+    pub keeps_pidfile: bool,
+    /// The file in the folder that stdout and stderr go to; None: /dev/null.
+    pub log: Option<&'static str>,
+    /// What the daemon has open besides stdio: PIDFILE, FOLDER, or a path.
+    pub descriptors: &'static [&'static str],
+}
+
+pub const PIDFILE: &str = "the pid file";
+pub const FOLDER: &str = "the folder of the pid file";
+
+/// A call that tells where a process is.
+#[derive(Clone, Copy)]
+pub struct Marker {
+    pub call: i64,
+    /// Its first argument; None: any.
+    pub argument: Option<i32>,
+}
+
+/// Made by fault_main.c at the begin of main().
+const BEGIN: Marker = Marker { call: libc::SYS_close, argument: Some(-1_000_001) };
+/// Made by programs that are written for this test.
+pub const READY: Marker = Marker { call: libc::SYS_close, argument: Some(-1_000_002) };
+
+impl Marker {
+    fn is_at(&self, call: i64, argument: i32) -> bool {
+        self.call == call && self.argument.is_none_or(|wanted| wanted == argument)
+    }
+}
+
+/// One thing that goes wrong.
+#[derive(Clone, Copy)]
+struct Fault {
+    /// Which process, in the order in which they are made.
+    role: usize,
+    /// Which of its calls.
+    index: usize,
+    blow: Blow,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Blow {
+    /// The call fails.
+    Fail(Errno),
+    /// The process is killed instead of making the call.
+    Kill,
+}
+
+impl fmt::Display for Blow {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Blow::Fail(errno) => write!(f, "{errno:?}"),
+            Blow::Kill => write!(f, "SIGKILL"),
+        }
+    }
+}
+
+/// A fault where a clean start has a call.
+struct Point {
+    fault: Fault,
+    /// The system call.
+    call: i64,
+    /// The daemon has said before that it is ready: nobody hears how it ends.
+    is_after_word: bool,
+}
+
+/// A program made ready to be started many times.
+struct Bench<'a> {
+    program: &'a Program,
+    executable: PathBuf,
+    /// Working directory and place of the pid file. Empty between starts.
+    folder: Folder,
+    scratch: Folder,
+}
+
+/// How often a point may be missed, where the number of calls depends on who is faster.
+const TRIES: usize = 10;
+/// A start with a fault that takes longer is told.
+const SLOW: Duration = Duration::from_millis(500);
+
+/// Tries all faults, prints each wrong outcome, and fails if there is one.
+pub fn check(program: &Program) {
+    let begin = Instant::now();
+    let bench = Bench::new(program);
+    if Command::new("strace").arg("-V").output().is_err() {
+        return common::skip("there is no strace");
+    }
+    let listing = listing::of(&bench);
+    let clean = calls_of_clean_start(&bench, &listing);
+
+    let points = points(&clean);
+    let (mut report, mut wrong) = (String::new(), 0);
+    for point in &points {
+        let Fault { role, index, blow } = point.fault;
+        let started = Instant::now();
+        let what = match (0..TRIES).map(|_| outcome::of(&bench, Some(point))).find(is_hit) {
+            None => "the call is not reached".to_owned(),
+            Some(Verdict::Wrong(what)) => what,
+            Some(_) if started.elapsed() > SLOW => {
+                report.push_str(&format!("slow, {:?}: ", started.elapsed()));
+                String::new()
+            }
+            Some(_) => continue,
+        };
+        let call = &listing[role][index];
+        if !what.is_empty() {
+            if let Some(reason) = exceptions::reason(role, &call.text, blow, &what) {
+                report.push_str(&format!("accepted, {reason}: "));
+            } else {
+                wrong += 1;
+                report.push_str("WRONG: ");
+            }
+        }
+        let process = name_of(role);
+        report.push_str(&format!("{process} {index}: {} {blow}: {what}\n", call.text));
+    }
+    let calls: usize = clean.iter().map(Vec::len).sum();
+    let source = program.source.file_stem().unwrap().to_string_lossy();
+    eprintln!(
+        "{report}{source}: {calls} calls of {} processes, {} faults, {wrong} wrong outcomes, {:.1} s",
+        clean.len(),
+        points.len(),
+        begin.elapsed().as_secs_f32(),
+    );
+    assert_eq!(wrong, 0, "wrong outcomes of {source}, see above");
+}
+
+fn is_hit(verdict: &Verdict) -> bool {
+    !matches!(verdict, Verdict::Missed)
+}
+
+fn name_of(role: usize) -> String {
+    let names = ["launcher", "middle", "daemon"];
+    names.get(role).map_or_else(|| format!("process {role}"), |&name| name.to_owned())
+}
+
+/// What our tracer sees without a fault, which must be what strace sees.
+fn calls_of_clean_start(bench: &Bench, listing: &[Vec<listing::Listed>]) -> Vec<Vec<i64>> {
+    let (verdict, clean) = outcome::with_calls(bench, None);
+    if let Verdict::Wrong(what) = verdict {
+        panic!("without any fault: {what}");
+    }
+    let ours: Vec<Vec<_>> =
+        clean.iter().map(|calls| calls.iter().map(|&call| calls::name(call)).collect()).collect();
+    let theirs: Vec<Vec<_>> =
+        listing.iter().map(|calls| calls.iter().map(|call| call.name.clone()).collect()).collect();
+    assert_eq!(ours, theirs, "our tracer and strace do not see the same calls");
+    clean
+}
+
+fn points(clean: &[Vec<i64>]) -> Vec<Point> {
+    let last = clean.len() - 1;
+    let mut points = Vec::new();
+    for (role, calls) in clean.iter().enumerate() {
+        let is_word = |&call: &i64| call == libc::SYS_sendto;
+        let word = calls.iter().rposition(is_word).filter(|_| role == last);
+        for (index, &call) in calls.iter().enumerate() {
+            let errnos = calls::by_number(call).errnos().into_iter().map(Blow::Fail);
+            points.extend(errnos.chain([Blow::Kill]).map(|blow| Point {
+                fault: Fault { role, index, blow },
+                call,
+                is_after_word: word.is_some_and(|word| index > word),
+            }));
+        }
+    }
+    points
+}
+
+impl<'a> Bench<'a> {
+    fn new(program: &'a Program) -> Self {
+        nix::sys::prctl::set_child_subreaper(true).unwrap(); // reaps what is left of a start
+        let scratch = Folder::new();
+        let object = scratch.path("program.o");
+        let mut compiler = common::compiler("c", "c11");
+        compiler.args(["-c", "-Dmain=daemon_main"]).arg(&program.source).arg("-o").arg(&object);
+        common::succeed(&mut compiler);
+        let name = program.source.file_stem().unwrap().to_str().unwrap();
+        let main = common::root().join("tests/programs/fault_main.c");
+        let executable = common::compile(&scratch, name, &[main, object], &[]);
+        Bench { program, executable, folder: Folder::new(), scratch }
+    }
+
+    fn start(&self, fault: Option<Fault>) -> Start {
+        let mut command = Command::new(&self.executable);
+        command.args(self.program.arguments).current_dir(&self.folder);
+        let output = |name| File::create(self.scratch.path(name)).unwrap();
+        command.stdin(File::open(&self.executable).unwrap()); // anything but /dev/null
+        command.stdout(output("stdout")).stderr(output("stderr"));
+        Start::new(command, self.program.ready, fault)
+    }
+
+    fn output(&self, name: &str) -> String {
+        common::text(&fs::read(self.scratch.path(name)).unwrap())
+    }
+
+    fn pidfile(&self) -> PathBuf {
+        self.folder.path(self.program.pidfile)
+    }
+
+    fn clean_up(&self) {
+        for name in self.folder.names() {
+            fs::remove_file(self.folder.path(&name)).unwrap();
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! Whether a start ended as it must: in a complete daemon, or in a sentence and nothing left.
+
+use std::{fs, os::unix::fs::MetadataExt};
+
+use nix::{
+    libc,
+    sys::{signal::Signal, wait::WaitStatus},
+    unistd::getsid,
+};
+
+use super::{Bench, Blow, FOLDER, PIDFILE, Point, name_of};
+use crate::common::{self, Daemon};
+
+pub enum Verdict {
+    Right,
+    Wrong(String),
+    /// The start did not get to the call.
+    Missed,
+}
+
+pub fn of(bench: &Bench, point: Option<&Point>) -> Verdict {
+    with_calls(bench, point).0
+}
+
+/// Starts the program and judges. Also what calls its processes made.
+pub fn with_calls(bench: &Bench, point: Option<&Point>) -> (Verdict, Vec<Vec<i64>>) {
+    let mut start = bench.start(point.map(|point| point.fault));
+    let (end, alive) = start.launcher_end();
+    let has_pidfile = common::is_locked(&bench.pidfile());
+    let daemon = start.settle();
+    // Killed when this is dropped.
+    let state = daemon.map(|pid| Daemon::of_pid(pid.as_raw()));
+    let calls = start.calls().to_vec();
+
+    let mut wrong = Vec::new();
+    if start.has_hung() {
+        wrong.push("hangs, and was killed".to_owned());
+    } else if start.hit() != point.map(|point| point.call) {
+        drop(start);
+        bench.clean_up();
+        return (Verdict::Missed, calls);
+    }
+    let is_killed = |role| point.is_some_and(|point| point.is_killed(role));
+    let is_after_word = point.is_some_and(|point| point.is_after_word);
+    match (end, daemon) {
+        _ if start.has_hung() => {}
+        (WaitStatus::Exited(_, 0), Some(daemon)) => {
+            if !has_pidfile {
+                wrong.push("no locked pid file when the launcher left".to_owned());
+            }
+            wrong.extend(state.iter().flat_map(|state| lacks(bench, state)));
+            wrong.extend(unexpected_output(bench));
+            match start.stop(daemon) {
+                WaitStatus::Exited(_, 0) => {}
+                end => wrong.push(format!("the daemon on SIGTERM: {}", shown(end))),
+            }
+        }
+        (WaitStatus::Signaled(_, Signal::SIGKILL, _), Some(daemon)) if is_killed(0) => {
+            wrong.extend(state.iter().flat_map(|state| lacks(bench, state)));
+            start.stop(daemon);
+        }
+        (end, Some(_)) => wrong.push(format!("{}, but a daemon runs", shown(end))),
+        (WaitStatus::Exited(_, 0), None) if is_killed(2) && is_after_word => {}
+        (WaitStatus::Exited(_, 0), None) => wrong.push("status 0 without a daemon".to_owned()),
+        (WaitStatus::Exited(_, 1), None) => {
+            let alive = alive.into_iter().map(|role| format!("{} still ran", name_of(role)));
+            wrong.extend(alive);
+            let must_tell = if is_killed(1) || is_killed(2) { "SIGKILL" } else { "" };
+            wrong.extend(bad_sentence(bench, must_tell));
+        }
+        (WaitStatus::Signaled(_, Signal::SIGKILL, _), None) if is_killed(0) => {}
+        (end, None) => wrong.push(shown(end)),
+    }
+    drop(start);
+
+    let may_be_stale = is_killed(0)
+        || is_after_word && is_killed(2)
+        || point.is_some_and(|point| point.is_removal());
+    wrong.extend(left_overs(bench, may_be_stale));
+    if point.is_some() && daemon.is_none() && wrong.is_empty() {
+        match of(bench, None) {
+            Verdict::Right => {}
+            Verdict::Wrong(what) => wrong.push(format!("the next start: {what}")),
+            Verdict::Missed => wrong.push("the next start is odd".to_owned()),
+        }
+    }
+    bench.clean_up();
+    let verdict = match wrong.is_empty() {
+        true => Verdict::Right,
+        false => Verdict::Wrong(wrong.join("; ")),
+    };
+    (verdict, calls)
+}
+
+impl Point {
+    fn is_killed(&self, role: usize) -> bool {
+        self.fault.role == role && self.fault.blow == Blow::Kill
+    }
+
+    /// Whether what fails is the removal of a file, which then stays.
+    fn is_removal(&self) -> bool {
+        matches!(self.call, libc::SYS_unlink | libc::SYS_unlinkat)
+            && matches!(self.fault.blow, Blow::Fail(_))
+    }
+}
+
+fn shown(end: WaitStatus) -> String {
+    match end {
+        WaitStatus::Exited(_, status) => format!("status {status}"),
+        WaitStatus::Signaled(_, signal, _) => format!("killed by {signal}"),
+        other => format!("{other:?}"),
+    }
+}
+
+/// What a complete daemon has and this one, which is stopped where it is ready, has not.
+fn lacks(bench: &Bench, daemon: &Daemon) -> Vec<String> {
+    let pid = daemon.pid;
+    let mut lacks = Vec::new();
+    let mut expect = |what: &str, is: String, should: String| {
+        if is != should {
+            lacks.push(format!("{what}: {is:?} instead of {should:?}"));
+        }
+    };
+    let content = fs::read_to_string(bench.pidfile()).unwrap_or_else(|error| error.to_string());
+    expect("pid file", content, format!("{pid}\n"));
+    let is_locked = common::is_locked(&bench.pidfile());
+    expect("pid file is locked", is_locked.to_string(), true.to_string());
+
+    let stat = daemon.stat();
+    let session = stat[3].parse::<i32>().unwrap();
+    let ours = getsid(None).unwrap().as_raw();
+    expect("leads its session", (session == pid).to_string(), false.to_string());
+    expect("is in our session", (session == ours).to_string(), false.to_string());
+    expect("terminal", stat[4].clone(), "0".to_owned());
+    expect("directory", daemon.cwd().display().to_string(), "/".to_owned());
+    expect("umask", daemon.status("Umask"), "0022".to_owned());
+
+    let bits = |signals: &[Signal]| {
+        let set = signals.iter().fold(0u64, |set, &signal| set | 1 << (signal as i32 - 1));
+        format!("{set:016x}")
+    };
+    let caught = bits(&[Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP]);
+    expect("caught signals", daemon.status("SigCgt"), caught);
+    expect("ignored signals", daemon.status("SigIgn"), bits(&[Signal::SIGPIPE]));
+    expect("blocked signals", daemon.status("SigBlk"), bits(&[]));
+
+    let null = "/dev/null".to_owned();
+    let log = |name| bench.folder.path(name).display().to_string();
+    let output = bench.program.log.map_or_else(|| null.clone(), log);
+    let mut fds = named_fds(bench, daemon);
+    let more = fds.split_off(fds.partition_point(|&(number, _)| number < 3));
+    let stdio = vec![(0, null), (1, output.clone()), (2, output)];
+    expect("stdio", format!("{fds:?}"), format!("{stdio:?}"));
+    let mut more: Vec<_> = more.into_iter().map(|(_, target)| target).collect();
+    more.sort();
+    let mut documented: Vec<_> = bench.program.descriptors.to_vec();
+    documented.sort_unstable();
+    expect("descriptors", format!("{more:?}"), format!("{documented:?}"));
+    lacks
+}
+
+/// The daemon's descriptors, told apart by what they are: the path of a file that was linked after
+/// it was made says nothing.
+fn named_fds(bench: &Bench, daemon: &Daemon) -> Vec<(i32, String)> {
+    let identity = |path: String| {
+        let metadata = fs::metadata(path).ok()?;
+        Some((metadata.dev(), metadata.ino()))
+    };
+    let pidfile = identity(bench.pidfile().display().to_string());
+    let folder = identity(bench.folder.path("").display().to_string());
+    let fds = daemon.fds().into_iter().map(|(number, target)| {
+        let is = identity(format!("/proc/{}/fd/{number}", daemon.pid));
+        let target = match is {
+            None => target,
+            is if is == pidfile => PIDFILE.to_owned(),
+            is if is == folder => FOLDER.to_owned(),
+            _ => target,
+        };
+        (number, target)
+    });
+    fds.collect()
+}
+
+fn unexpected_output(bench: &Bench) -> Option<String> {
+    let output = bench.output("stdout") + &bench.output("stderr");
+    (!output.is_empty()).then(|| format!("printed {output:?}"))
+}
+
+/// A failure is told in one line: "NAME: SENTENCE".
+fn bad_sentence(bench: &Bench, must_tell: &str) -> Option<String> {
+    let (stdout, stderr) = (bench.output("stdout"), bench.output("stderr"));
+    let line = stderr.strip_suffix('\n').filter(|line| !line.contains('\n'));
+    let sentence = line.and_then(|line| line.split_once(": ")).map(|(_, sentence)| sentence);
+    let is_good = sentence.is_some_and(|sentence| {
+        sentence.trim().contains(' ') && !sentence.ends_with('.') && sentence.contains(must_tell)
+    });
+    (!is_good || !stdout.is_empty()).then(|| format!("status 1 and said {stderr:?}{stdout:?}"))
+}
+
+/// What a start or a daemon that ended left in the folder.
+fn left_overs(bench: &Bench, may_be_stale: bool) -> Vec<String> {
+    let program = bench.program;
+    let mut wrong = Vec::new();
+    for name in bench.folder.names() {
+        let is_pidfile = name == program.pidfile;
+        if is_pidfile && common::is_locked(&bench.pidfile()) {
+            wrong.push("the pid file is still locked".to_owned());
+        }
+        let is_allowed = Some(name.as_str()) == program.log
+            || is_pidfile && (may_be_stale || program.keeps_pidfile);
+        if !is_allowed {
+            wrong.push(format!("left {name}"));
+        }
+    }
+    wrong
+}
