@@ -484,7 +484,7 @@ static void measure_cycles(char *folder)
         { "libdaemon", "cycle_libdaemon", "libdaemon-dev" },
     };
     static struct contestant list[VARIANTS_MAX];
-    static char cycles[] = "200";
+    static char cycles[] = "100";
     enum { ROUNDS = 51 };
 
     printf("\nPid file cycles in a folder on %s: %d runs of %s cycles\n", file_system(folder), ROUNDS,

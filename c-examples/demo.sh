@@ -14,15 +14,15 @@ config=$folder/monitor.conf
 pidfile=$folder/monitor.pid
 log=$folder/monitor.log
 
-pid=
 is_running() { # a zombie is not
     case $(cat "/proc/$1/stat" 2>/dev/null) in '' | *') Z '*) return 1 ;; esac
 }
 
-clean_up() {
-    [ -n "$pid" ] || pid=$(cat "$pidfile" 2>/dev/null)
-    # Whoever has the number now may be somebody else.
-    if [ -n "$pid" ] && [ "/proc/$pid/exe" -ef "$program" ]; then kill -KILL "$pid"; fi
+clean_up() { # also what no pid file names
+    for process in $(grep -laF "$folder" /proc/[0-9]*/cmdline 2>/dev/null); do
+        process=${process%/cmdline}
+        if [ "$process/exe" -ef "$program" ]; then kill -KILL "${process#/proc/}"; fi
+    done
     rm -rf "$folder"
 }
 trap clean_up EXIT

@@ -125,9 +125,9 @@ impl Place {
         fstatat(self.at(), self.name(), AtFlags::AT_SYMLINK_NOFOLLOW)
     }
 
-    fn open(&self, flags: OFlag) -> nix::Result<OwnedFd> {
+    fn open(&self, flags: OFlag, mode: Mode) -> nix::Result<OwnedFd> {
         let always = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
-        retry(|| openat(self.at(), self.name(), flags | always, Mode::empty()))
+        retry(|| openat(self.at(), self.name(), flags | always, mode))
             .and_then(file::above_stdio)
     }
 
@@ -179,7 +179,11 @@ pub fn lock(place: &Place, style: &Style) -> Result<OwnedFd> {
                 newborn = Newborn::make_named(place, style)?;
                 continue;
             }
-            Err(errno) => return in_place::lock(place, style, cannot("create", errno, place)),
+            Err(errno) => {
+                // A file system without hard links: there the file is empty for a moment.
+                let _ = place.open(OFlag::O_RDWR | OFlag::O_CREAT, newborn::mode(style));
+                return in_place::lock(place, style, cannot("create", errno, place));
+            }
         }
         if let Cleared::NotAllowed(errno) = clear_stale(place, style)? {
             return in_place::lock(place, style, cannot("remove the stale", errno, place));
@@ -239,7 +243,7 @@ fn open_existing(place: &Place, style: &Style) -> Result<Option<OwnedFd>> {
         Err(Errno::ENOENT) => return Ok(None),
         Err(errno) => return Err(cannot("examine", errno, place)),
     }
-    let file = match place.open(OFlag::O_RDWR) {
+    let file = match place.open(OFlag::O_RDWR, Mode::empty()) {
         Ok(file) => file,
         Err(Errno::ENOENT) => return Ok(None),
         Err(errno) => return Err(cannot("open", errno, place)),

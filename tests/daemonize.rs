@@ -283,7 +283,10 @@ fn a_ready_timeout_ends_the_half_started_daemon() {
 fn a_program_that_closes_all_descriptors_is_told() {
     let rig = Rig::new();
     let sentence = "the daemon closed the descriptors of its library before it was ready";
-    rig.refused(libc::EPIPE, sentence, &["pidfile=./d.pid", "close-all=1"]);
+    rig.refused(libc::EPIPE, sentence, &["pidfile=./d.pid", "close-all=1", "hang=1"]);
+    // rsd_ready() tells the daemon, too.
+    let sentence = "the daemon exited with status 6 before it was ready";
+    rig.refused(libc::ECHILD, sentence, &["pidfile=./d.pid", "close-all=1"]);
 }
 
 #[test]
@@ -331,6 +334,7 @@ fn readiness_is_said_by_the_daemon_alone() {
     let daemon = rig.start(&["pidfile=./d.pid", "ready-in-child=1", "exit-in-child=1"]);
     assert!(rig.folder.path("d.pid").exists(), "a child that exits leaves the pid file alone");
     daemon.stop();
+    common::until("its children end", || rig.processes().is_empty());
     rig.assert_nothing_left();
 }
 

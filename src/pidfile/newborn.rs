@@ -139,6 +139,6 @@ impl<'a> Newborn<'a> {
     }
 }
 
-fn mode(style: &Style) -> Mode {
+pub fn mode(style: &Style) -> Mode {
     style.mode.unwrap_or(Mode::from_bits_truncate(0o644))
 }

@@ -35,6 +35,12 @@ impl Call {
         let refusals = [ENOSYS, EPERM].into_iter().filter(|refusal| !errnos.contains(refusal));
         errnos.iter().copied().chain(refusals).collect()
     }
+
+    /// Those that do not go away by trying again.
+    pub fn lasting_errnos(&self) -> Vec<Errno> {
+        let is_lasting = |errno: &Errno| !matches!(errno, EINTR | EAGAIN | EEXIST);
+        self.errnos().into_iter().filter(is_lasting).collect()
+    }
 }
 
 pub fn by_number(number: i64) -> &'static Call {

@@ -78,6 +78,8 @@ struct Fault {
 enum Blow {
     /// The call fails.
     Fail(Errno),
+    /// It and all later calls of the same name fail, in all processes, until the start has ended.
+    FailFromHereOn(Errno),
     /// The process is killed instead of making the call.
     Kill,
 }
@@ -86,6 +88,7 @@ impl fmt::Display for Blow {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
             Blow::Fail(errno) => write!(f, "{errno:?}"),
+            Blow::FailFromHereOn(errno) => write!(f, "{errno:?} from here on"),
             Blow::Kill => write!(f, "SIGKILL"),
         }
     }
@@ -191,8 +194,10 @@ fn points(clean: &[Vec<i64>]) -> Vec<Point> {
         let is_word = |&call: &i64| call == libc::SYS_sendto;
         let word = calls.iter().rposition(is_word).filter(|_| role == last);
         for (index, &call) in calls.iter().enumerate() {
-            let errnos = calls::by_number(call).errnos().into_iter().map(Blow::Fail);
-            points.extend(errnos.chain([Blow::Kill]).map(|blow| Point {
+            let call_here = calls::by_number(call);
+            let once = call_here.errnos().into_iter().map(Blow::Fail);
+            let lasting = call_here.lasting_errnos().into_iter().map(Blow::FailFromHereOn);
+            points.extend(once.chain(lasting).chain([Blow::Kill]).map(|blow| Point {
                 fault: Fault { role, index, blow },
                 call,
                 is_after_word: word.is_some_and(|word| index > word),

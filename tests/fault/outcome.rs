@@ -67,6 +67,10 @@ pub fn with_calls(bench: &Bench, point: Option<&Point>) -> (Verdict, Vec<Vec<i64
             wrong.extend(alive);
             let must_tell = if is_killed(1) || is_killed(2) { "SIGKILL" } else { "" };
             wrong.extend(bad_sentence(bench, must_tell));
+            if let Some(Blow::Fail(e)|Blow::FailFromHereOn(e)) = point.map(|p| p.fault.blow) {
+                let s = bench.output("stderr");
+                let t = unsafe { std::ffi::CStr::from_ptr(nix::libc::strerror(e as i32)) }.to_str().unwrap(); if !s.contains(t) { eprintln!("SENTENCE {} {} {} {} {}", point.unwrap().fault.role, point.unwrap().fault.index, super::calls::name(point.unwrap().call), point.unwrap().fault.blow, s); }
+            }
         }
         (WaitStatus::Signaled(_, Signal::SIGKILL, _), None) if is_killed(0) => {}
         (end, None) => wrong.push(shown(end)),
@@ -100,7 +104,7 @@ impl Point {
     /// Whether what fails is the removal of a file, which then stays.
     fn is_removal(&self) -> bool {
         matches!(self.call, libc::SYS_unlink | libc::SYS_unlinkat)
-            && matches!(self.fault.blow, Blow::Fail(_))
+            && self.fault.blow != Blow::Kill
     }
 }
 

@@ -214,16 +214,21 @@ impl Start {
         }
         let calls = self.calls.get_mut(role).unwrap();
         calls.push(number);
-        let fault = self.fault.filter(|fault| (fault.role, fault.index + 1) == (role, calls.len()));
-        if let Some(fault) = fault {
+        let is_here =
+            |fault: &Fault| (fault.role, fault.index + 1) == (role, calls.len());
+        if let Some(fault) = self.fault.filter(is_here) {
             self.hit = Some(number);
             match fault.blow {
                 Blow::Kill => {
                     let _ = kill(pid, Signal::SIGKILL);
                     return;
                 }
-                Blow::Fail(errno) => tracee.fail(pid, number, errno),
+                Blow::Fail(errno) | Blow::FailFromHereOn(errno) => tracee.fail(pid, number, errno),
             }
+        } else if let (Some(Blow::FailFromHereOn(errno)), true) =
+            (self.fault.map(|fault| fault.blow), self.hit == Some(number))
+        {
+            tracee.fail(pid, number, errno);
         }
         self.resume(pid, None);
     }
