@@ -99,9 +99,45 @@ target/examples/%: c-examples/%.c $(SHIP)/$(SHARED) include/rsdaemon.h
 	$(CC) -std=c11 $(CFLAGS) $(WARNINGS) -Iinclude $< -o $@ \
 	    -L$(SHIP) -lrsdaemon -Wl,-rpath,$(CURDIR)/$(SHIP)
 
+demo: examples
+	@sh c-examples/demo.sh target/examples
+
 # The library as an administrator would install it; the tests compile against this.
 stage: all
 	@$(MAKE) --no-print-directory install DESTDIR= PREFIX=$(STAGE) LIBDIR=$(STAGE)/lib >/dev/null
+
+PACKAGES := binutils g++ gcc libbsd-dev libdaemon-dev strace util-linux valgrind
+
+deps:
+	@echo "installing with apt-get what the tests use: $(PACKAGES)"
+	apt-get update
+	DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $(PACKAGES)
+
+lint:
+	cargo fmt --check
+	cargo clippy --release --all-targets -- -D warnings
+
+# In a process namespace of its own where that is allowed: whatever a test leaves behind ends.
+NEST := $(shell unshare --pid --fork --mount-proc --kill-child true 2>/dev/null && \
+    echo unshare --pid --fork --mount-proc --kill-child)
+TESTS := $(NEST) env RSDAEMON_PREFIX=$(STAGE) cargo test --release --no-fail-fast
+# The faults are injected by ptrace, which valgrind is in the way of.
+C_TESTS := --test daemonize --test pidfile --test signals --test library --test races \
+    --test examples
+
+test: stage examples lint
+	@[ -n "$(NEST)" ] || echo "no process namespace here: a failing test may leave a daemon behind"
+	$(TESTS)
+	@echo "--- the same C programs with AddressSanitizer and UndefinedBehaviorSanitizer"
+	RSDAEMON_TEST_WITH=sanitizers $(TESTS) $(C_TESTS)
+	@if command -v valgrind >/dev/null; then \
+	    echo "--- the same C programs under valgrind"; \
+	    RSDAEMON_TEST_WITH=valgrind $(TESTS) $(C_TESTS); \
+	elif [ -n "$$RSDAEMON_TEST_STRICT" ]; then \
+	    echo "valgrind is not installed" >&2; exit 1; \
+	else echo "SKIPPED: valgrind is not installed"; fi
+
+-include benches/benches.mk
 
 clean:
 	cargo clean

@@ -21,10 +21,7 @@ fn main() {
     cbindgen::generate(&root)
         .expect("the C interface can be written as a header")
         .write_to_file(out.join("rsdaemon.h"));
-    println!(
-        "cargo::rustc-env=GENERATED_HEADER={}",
-        out.join("rsdaemon.h").display()
-    );
+    println!("cargo::rustc-env=GENERATED_HEADER={}", out.join("rsdaemon.h").display());
 
     // Signal handlers and exit handlers point into this library: it must never be unmapped.
     println!("cargo::rustc-cdylib-link-arg=-Wl,-z,nodelete");

@@ -37,6 +37,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/time.h>
 #include <sys/utsname.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
@@ -79,10 +80,21 @@ static char *join(const char *folder, const char *name)
     return path;
 }
 
+/* Nothing to compare with if the first one failed. */
+static void show_ratio(double value, double base)
+{
+    if (base > 0)
+        printf("%8.2f", value / base);
+    else
+        printf("%8s", "-");
+}
+
 static bool is_built(const char *name, const char *package)
 {
     char *path = join(programs, name);
     bool is_there = access(path, X_OK) == 0;
+    if (!is_there && package == NULL)
+        err(1, "cannot run %s", path);
     free(path);
     if (!is_there)
         printf("SKIPPED %s: %s is not installed\n", name, package);
@@ -141,14 +153,39 @@ static void make_folders(void)
     atexit(remove_folders);
 }
 
-/* Our end closes the channel, and a daemon that is still there ends, too. */
-static void on_alarm(int signo)
+/* The signal that interrupted us; SIGALRM if something hangs. */
+static volatile sig_atomic_t interrupted_by;
+
+static void on_signal(int signo)
 {
-    (void)signo;
-    static const char text[] = "bench: something hangs\n";
-    if (write(2, text, sizeof text - 1) == -1)
-        _exit(1);
-    _exit(1);
+    interrupted_by = signo;
+}
+
+/* Without SA_RESTART, so that all waits return. */
+static void watch_signals(void)
+{
+    static const int signals[] = { SIGALRM, SIGHUP, SIGINT, SIGTERM };
+    struct sigaction action = { .sa_handler = on_signal };
+    sigemptyset(&action.sa_mask);
+    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
+        sigaction(signals[i], &action, NULL);
+}
+
+/* Interrupts all that takes longer, again and again. */
+static void set_deadline(int seconds)
+{
+    struct itimerval timer = { .it_value.tv_sec = seconds, .it_interval.tv_sec = seconds > 0 };
+    setitimer(ITIMER_REAL, &timer, NULL);
+}
+
+/* Ends `pid`, if it is not 0. A daemon ends with us, since its channel does. */
+static void stop_if_interrupted(const char *name, pid_t pid)
+{
+    if (interrupted_by == 0)
+        return;
+    if (pid > 0)
+        kill(pid, SIGKILL);
+    errx(1, interrupted_by == SIGALRM ? "%s hangs" : "%s: interrupted", name);
 }
 
 /* --- programs that print two numbers ---------------------------------------------------------- */
@@ -177,7 +214,12 @@ static bool ask(char *const argv[], char *answer, size_t size)
         answer[length - 1] = '\0';
 
     int status;
-    return error == 0 && waitpid(pid, &status, 0) == pid && status == 0;
+    if (error != 0)
+        return false;
+    stop_if_interrupted(argv[0], pid);
+    bool has_ended = waitpid(pid, &status, 0) == pid;
+    stop_if_interrupted(argv[0], has_ended ? 0 : pid);
+    return has_ended && status == 0;
 }
 
 struct contestant {
@@ -195,11 +237,11 @@ static void compete(struct contestant *list, int count, int rounds)
             struct contestant *one = &list[(round + turn) % count];
             int slot = round > 0 ? round - 1 : 0;
             char answer[256];
-            alarm(DEADLINE_S);
+            set_deadline(DEADLINE_S);
             if (!ask(one->argv, answer, sizeof answer) ||
                 sscanf(answer, "%lf %lf", &one->first[slot], &one->second[slot]) != 2)
                 errx(1, "%s %s failed", one->argv[0], one->argv[1]);
-            alarm(0);
+            set_deadline(0);
         }
     }
 }
@@ -209,7 +251,7 @@ static void compete(struct contestant *list, int count, int rounds)
 struct variant {
     const char *name;
     const char *file;
-    const char *package;
+    const char *package; /* what to install for it; NULL: nothing */
     /* Whether a failure is one of ours and not a finding about another library. */
     bool must_work;
     double start[ROUNDS_MAX];
@@ -246,6 +288,7 @@ static bool end_daemon(pid_t daemon)
         kill(daemon, SIGTERM);
     for (pid_t gone; (gone = waitpid(-1, NULL, 0)) > 0;)
         has_ended = has_ended || gone == daemon;
+    stop_if_interrupted("the end of a daemon", has_ended ? 0 : daemon);
     return has_ended;
 }
 
@@ -263,7 +306,7 @@ static void start_once(struct variant *variant, int slot, char *pidfile, long me
     char *argv[] = { program, pidfile, number, size, NULL };
     if (unlink(pidfile) == -1 && errno != ENOENT)
         err(1, "cannot remove %s", pidfile);
-    alarm(DEADLINE_S);
+    set_deadline(DEADLINE_S);
 
     pid_t launcher;
     int status;
@@ -271,9 +314,11 @@ static void start_once(struct variant *variant, int slot, char *pidfile, long me
     if ((errno = posix_spawn(&launcher, program, NULL, NULL, argv, environ)) != 0)
         err(1, "cannot run %s", program);
     close(channel[1]); /* so that we notice when no process has it any more */
-    if (waitpid(launcher, &status, 0) != launcher)
-        err(1, "cannot wait for %s", variant->name);
+    bool has_left = waitpid(launcher, &status, 0) == launcher;
     int64_t end = now_ns();
+    stop_if_interrupted(variant->name, has_left ? 0 : launcher);
+    if (!has_left)
+        err(1, "cannot wait for %s", variant->name);
     long pid_in_file = read_pid(pidfile);
 
     struct report report = { .pid = 0 };
@@ -294,7 +339,7 @@ static void start_once(struct variant *variant, int slot, char *pidfile, long me
         close(channel[0]); /* a daemon without a launcher ends with this */
     if (!end_daemon((pid_t)report.pid) && failure == NULL)
         failure = "the daemon has another parent";
-    alarm(0);
+    set_deadline(0);
     if (failure == NULL)
         close(channel[0]);
     else
@@ -349,11 +394,15 @@ static void show_starts(struct variant *variants, int count, int rounds, bool wh
             call = its_call;
         }
         printf("  %-14s", one->name);
-        if (whole_start)
-            printf("%10.3f%8.2f", its_start, its_start / start);
-        else
+        if (whole_start) {
+            printf("%10.3f", its_start);
+            show_ratio(its_start, start);
+        } else {
             printf("%10s%8s", "-", "-");
-        printf("%10.3f%8.2f%9d of %d\n", its_call, its_call / call, one->right, rounds);
+        }
+        printf("%10.3f", its_call);
+        show_ratio(its_call, call);
+        printf("%9d of %d\n", one->right, rounds);
         if (one->must_work && one->right < rounds) {
             printf("  WRONG: the launcher of %s left before the pid file was right\n", one->name);
             went_wrong = true;
@@ -415,9 +464,9 @@ static void run_scenario(const struct scenario *scenario, struct variant *varian
 static void measure_starts(void)
 {
     static struct variant all[] = {
-        { .name = "bare", .file = "bare", .package = "", .must_work = true },
-        { .name = "bare again", .file = "bare", .package = "", .must_work = true },
-        { .name = "rsdaemon", .file = "rsdaemon", .package = "", .must_work = true },
+        { .name = "bare", .file = "bare", .must_work = true },
+        { .name = "bare again", .file = "bare", .must_work = true },
+        { .name = "rsdaemon", .file = "rsdaemon", .must_work = true },
         { .name = "libc, libbsd", .file = "libc_libbsd", .package = "libbsd-dev" },
         { .name = "libdaemon", .file = "libdaemon", .package = "libdaemon-dev" },
     };
@@ -462,9 +511,9 @@ static double count_calls(char *program, char *pidfile)
     char *const cycles[] = { "10", "110" };
     for (int i = 0; i < 2; i++) {
         char *argv[] = { "strace", "-o", trace, program, pidfile, cycles[i], NULL };
-        alarm(DEADLINE_S);
+        set_deadline(DEADLINE_S);
         lines[i] = ask(argv, answer, sizeof answer) ? count_lines(trace) : -1;
-        alarm(0);
+        set_deadline(0);
     }
     unlink(trace);
     free(trace);
@@ -476,10 +525,10 @@ static void measure_cycles(char *folder)
     static const struct {
         const char *name, *file, *package;
     } all[] = {
-        { "bare", "cycle_bare", "" },
-        { "bare again", "cycle_bare", "" },
-        { "guide", "cycle_guide", "" },
-        { "rsdaemon", "cycle_rsdaemon", "" },
+        { "bare", "cycle_bare", NULL },
+        { "bare again", "cycle_bare", NULL },
+        { "guide", "cycle_guide", NULL },
+        { "rsdaemon", "cycle_rsdaemon", NULL },
         { "libbsd", "cycle_libbsd", "libbsd-dev" },
         { "libdaemon", "cycle_libdaemon", "libdaemon-dev" },
     };
@@ -601,10 +650,7 @@ static void show_sizes(struct library *list, int count)
         char *path = list[i].path;
         const char *size = tell("strip -o \"$2\" \"$1\" && wc -c < \"$2\"", path);
         printf("  %-14s%10s", list[i].name, size);
-        if (peer > 0)
-            printf("%8.2f", atof(size) / peer);
-        else
-            printf("%8s", "-");
+        show_ratio(atof(size), peer);
         printf("%8s", tell("readelf -rW \"$1\" | grep -c ' R_'", path));
         printf("%9s", tell("readelf --dyn-syms -W \"$1\" | awk '$5 ~ /GLOBAL|WEAK|UNIQUE/ && "
                            "$7 ~ /^[0-9]+$/ { n++ } END { print n + 0 }'", path));
@@ -693,7 +739,7 @@ int main(int argc, char *argv[])
         errx(2, "usage: %s FOLDER-OF-PROGRAMS LIBRARY", argv[0]);
     programs = argv[1];
     setenv("LC_ALL", "C", 1);
-    signal(SIGALRM, on_alarm);
+    watch_signals();
     /* So that the daemons become our children when their launchers have left. */
     if (prctl(PR_SET_CHILD_SUBREAPER, 1) == -1)
         err(1, "cannot become the parent of the daemons");

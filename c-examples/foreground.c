@@ -60,7 +60,7 @@ int main(int argc, char *argv[])
     puts("ready"); /* seen in the foreground only */
     fflush(stdout);
 
-    /* Blocked while we look at the flag: with pause(), a signal just before it would be slept over. */
+    /* Blocked except in sigsuspend(): pause() would sleep over a signal that comes just before. */
     sigset_t ending, before;
     sigemptyset(&ending);
     sigaddset(&ending, SIGTERM);

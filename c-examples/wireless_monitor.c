@@ -4,9 +4,9 @@
  * usage: wireless_monitor [--scan COMMAND] [--interval SECONDS] [--config /FILE]
  *                         [--pidfile FILE] [--log FILE] [--foreground]
  *
- * TERM and INT end it at once, also during a scan. HUP reads the --config file again, which has
- * lines scan=COMMAND and interval=SECONDS, and scans: all of a file or, if one line is bad, nothing of
- * it counts. With --foreground the log goes to stdout.
+ * TERM and INT end it at once, also during a scan. HUP reads the --config file again (lines
+ * scan=COMMAND and interval=SECONDS; one bad line, and nothing of it counts) and scans. With
+ * --foreground the log goes to stdout.
  *
  * The hand-written one did not compile (no fcntl.h). It opened its log twice without O_APPEND and
  * without a mode, so that stdout and stderr wrote over each other in a file of random permissions;

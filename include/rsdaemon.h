@@ -382,11 +382,6 @@ int rsd_install_signal_flags(volatile sig_atomic_t *shutdown_flag,
  */
 const char *rsd_version(void);
 
-/**
- * Defined in fork_twice.c, which says what it does.
- */
-extern pid_t rsd_fork_twice(pid_t *daemon);
-
 #ifdef __cplusplus
 }  // extern "C"
 #endif  // __cplusplus

@@ -19,7 +19,10 @@ pub enum Word<'a> {
     /// The library failed in the daemon.
     Failed(Error),
     /// The program gave up, with a status and a text of its own.
-    GaveUp { status: i32, text: &'a [u8] },
+    GaveUp {
+        status: i32,
+        text: &'a [u8],
+    },
 }
 
 const READY: u8 = 1;
@@ -46,10 +49,7 @@ impl Message {
         let head = [kind].into_iter().chain(number.to_ne_bytes());
         let content = head.chain(text.iter().copied().take(TEXT_MAX));
         bytes.iter_mut().zip(content).for_each(|(to, from)| *to = from);
-        Message {
-            length: 5 + text.len().min(TEXT_MAX),
-            bytes,
-        }
+        Message { length: 5 + text.len().min(TEXT_MAX), bytes }
     }
 
     pub fn ready() -> Self {
@@ -82,10 +82,7 @@ impl Message {
         let number = i32::from_ne_bytes([a, b, c, d]);
         Some(match kind {
             READY => Word::Ready,
-            GAVE_UP => Word::GaveUp {
-                status: number,
-                text,
-            },
+            GAVE_UP => Word::GaveUp { status: number, text },
             FAILED | FAILED_LACKS_REASON => Word::Failed(Error {
                 lacks_reason: kind == FAILED_LACKS_REASON,
                 ..Error::new(Errno::from_raw(number), &[text])

@@ -116,10 +116,7 @@ fn daemon() -> Guard<'static, Option<Daemon>> {
 
 /// `daemonize`: the defaults, and ready at once.
 pub fn daemonize(pidfile: Option<&CStr>) -> Result<()> {
-    let options = Options {
-        pidfile,
-        ..Options::default()
-    };
+    let options = Options { pidfile, ..Options::default() };
     start(&options, true)
 }
 
@@ -156,7 +153,8 @@ fn start(options: &Options, is_ready_at_once: bool) -> Result<()> {
 /// Why this process must not fork and leave.
 fn refuse_to_fork(allow_threads: bool) -> Result<()> {
     if getpid().as_raw() == 1 {
-        let why: &[u8] = b"cannot go into the background: this is process 1, whose end is everybody's";
+        let why: &[u8] =
+            b"cannot go into the background: this is process 1, whose end is everybody's";
         return Err(Error::new(Errno::ENOTSUP, &[why]));
     }
     // A directory has a link for each subdirectory, and two more. Without /proc nobody can tell.

@@ -23,10 +23,7 @@ pub struct Line {
 
 impl Line {
     pub const fn new() -> Self {
-        Line {
-            length: 0,
-            bytes: [0; SENTENCE_MAX],
-        }
+        Line { length: 0, bytes: [0; SENTENCE_MAX] }
     }
 
     #[inline(never)]
@@ -80,10 +77,7 @@ impl Error {
             own.sentence = Line::new();
             pieces.iter().for_each(|piece| own.sentence.push(piece));
         });
-        Error {
-            errno,
-            lacks_reason: false,
-        }
+        Error { errno, lacks_reason: false }
     }
 
     /// "cannot `action` `object`", and later the reason.

@@ -31,19 +31,14 @@ impl<'a> Descriptors<'a> {
         let number = |name| load::environment(name)?.to_str().ok()?.parse::<i32>().ok();
         let is_for_us = number(c"LISTEN_PID") == Some(getpid().as_raw());
         let passed = number(c"LISTEN_FDS").filter(|_| is_for_us).unwrap_or(0);
-        Ok(Descriptors {
-            list,
-            keep,
-            passed_end: passed.saturating_add(3),
-        })
+        Ok(Descriptors { list, keep, passed_end: passed.saturating_add(3) })
     }
 
     /// Closes those that still are what they were. A number in `ours` is a new file of ours, even
     /// if it is the same file as the one that stood there at load.
     pub fn close(&self, ours: &[i32]) {
         for &Inherited { fd, identity } in self.list {
-            let is_kept =
-                fd < self.passed_end || self.keep.contains(&fd) || ours.contains(&fd);
+            let is_kept = fd < self.passed_end || self.keep.contains(&fd) || ours.contains(&fd);
             if !is_kept && load::identity(fd) == Some(identity) {
                 file::close(fd);
             }
@@ -63,7 +58,5 @@ pub fn reset_signals() -> Result<()> {
             blocked = blocked.with(signo);
         }
     }
-    signal::change_mask(How::Unblock, &blocked)
-        .map(drop)
-        .or_cannot("unblock signals")
+    signal::change_mask(How::Unblock, &blocked).map(drop).or_cannot("unblock signals")
 }

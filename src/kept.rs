@@ -15,10 +15,7 @@ pub struct Kept {
 
 impl Kept {
     pub fn new(fd: OwnedFd) -> Self {
-        Kept {
-            identity: identity(fd.as_raw_fd()),
-            fd: Some(fd),
-        }
+        Kept { identity: identity(fd.as_raw_fd()), fd: Some(fd) }
     }
 
     /// The descriptor, if it is still what it was.

@@ -81,10 +81,7 @@ impl SignalState {
 
 /// The two processes that come out of a launch.
 pub enum Side {
-    Daemon {
-        channel: OwnedFd,
-        signals: SignalState,
-    },
+    Daemon { channel: OwnedFd, signals: SignalState },
     Launcher(Launcher),
 }
 
@@ -117,19 +114,12 @@ pub fn launch(session_leader: bool) -> Result<Side> {
     let was_subreaper = process::is_subreaper();
     let _ = process::set_subreaper(true);
 
-    let forked = if session_leader {
-        process::fork_once()
-    } else {
-        process::fork_twice()
-    };
+    let forked = if session_leader { process::fork_once() } else { process::fork_twice() };
     match forked {
         Ok(Fork::Daemon) => {
             drop(ours);
             drop(cancelled);
-            Ok(Side::Daemon {
-                channel: daemons,
-                signals,
-            })
+            Ok(Side::Daemon { channel: daemons, signals })
         }
         Ok(Fork::Caller { child, daemon }) => Ok(Side::Launcher(Launcher {
             channel: ours,
@@ -241,11 +231,9 @@ impl Launcher {
         let keep = if self.daemon.is_some() { libc::WNOWAIT } else { 0 };
         match process::wait(Wait::Process(self.child), keep) {
             Ok(Some(End::Exited(0))) => Ok(()),
-            Ok(Some(End::Exited(errno))) => Err(Error::cannot(
-                Errno::from_raw(errno),
-                "fork into a new session",
-                b"",
-            )),
+            Ok(Some(End::Exited(errno))) => {
+                Err(Error::cannot(Errno::from_raw(errno), "fork into a new session", b""))
+            }
             Ok(Some(end)) => Err(ended(b"the process between caller and daemon", end)),
             Ok(None) => Ok(()),
             // Somebody else in this process waits for all children. The channel will tell.
@@ -305,11 +293,8 @@ impl Launcher {
 fn timed_out(limit_ms: u32) -> Error {
     let mut limit = Line::new();
     limit.push_number(limit_ms);
-    let pieces: [&[u8]; 3] = [
-        b"the daemon was not ready within ",
-        limit.as_bytes(),
-        b" ms and was ended",
-    ];
+    let pieces: [&[u8]; 3] =
+        [b"the daemon was not ready within ", limit.as_bytes(), b" ms and was ended"];
     Error::new(Errno::ETIMEDOUT, &pieces)
 }
 

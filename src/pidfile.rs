@@ -127,8 +127,7 @@ impl Place {
 
     fn open(&self, flags: OFlag, mode: Mode) -> nix::Result<OwnedFd> {
         let always = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
-        retry(|| openat(self.at(), self.name(), flags | always, mode))
-            .and_then(file::above_stdio)
+        retry(|| openat(self.at(), self.name(), flags | always, mode)).and_then(file::above_stdio)
     }
 
     fn unlink(&self) -> nix::Result<()> {
@@ -137,8 +136,7 @@ impl Place {
 
     /// Whether `stat` is of the file that stands here now.
     fn is(&self, stat: &FileStat) -> bool {
-        self.stat()
-            .is_ok_and(|here| Identity::from(here) == Identity::from(*stat))
+        self.stat().is_ok_and(|here| Identity::from(here) == Identity::from(*stat))
     }
 
     /// Whether the program has left our descriptor of the directory alone.
@@ -254,7 +252,8 @@ fn open_existing(place: &Place, style: &Style) -> Result<Option<OwnedFd>> {
 }
 
 fn examine(place: &Place, style: &Style, stat: &FileStat) -> Result<()> {
-    let (errno, why): (Errno, &[u8]) = match SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT {
+    let (errno, why): (Errno, &[u8]) = match SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT
+    {
         SFlag::S_IFREG if style.trusts(stat.st_uid) => return Ok(()),
         SFlag::S_IFREG => (Errno::EPERM, b"it belongs to another user"),
         SFlag::S_IFLNK => (Errno::ELOOP, b"it is a symbolic link"),
@@ -270,18 +269,10 @@ fn examine(place: &Place, style: &Style, stat: &FileStat) -> Result<()> {
 pub fn remove(place: &Place, lock: BorrowedFd) -> Result<()> {
     let stat = fstat(lock).or_cannot_at("examine the lock of", place.shown())?;
     if !place.is(&stat) {
-        return Err(refused(
-            Errno::ESTALE,
-            place.shown(),
-            b"it is not the file that is locked",
-        ));
+        return Err(refused(Errno::ESTALE, place.shown(), b"it is not the file that is locked"));
     }
     if read_pid(lock) != Some(getpid().as_raw()) {
-        return Err(refused(
-            Errno::EPERM,
-            place.shown(),
-            b"it names another process",
-        ));
+        return Err(refused(Errno::EPERM, place.shown(), b"it names another process"));
     }
     unlink_or_empty(place, lock).or_cannot_at("remove", place.shown())
 }
@@ -304,10 +295,7 @@ pub struct Held {
 
 impl Held {
     pub fn new(place: Place, lock: OwnedFd) -> Self {
-        Held {
-            place,
-            lock: Kept::new(lock),
-        }
+        Held { place, lock: Kept::new(lock) }
     }
 
     /// Whether the program has left the lock alone.
@@ -358,21 +346,13 @@ fn already_running(place: &Place, file: &OwnedFd) -> Error {
     }
     Error::new(
         Errno::EEXIST,
-        &[
-            b"already running",
-            pid.as_bytes(),
-            b", which holds ",
-            place.shown().to_bytes(),
-        ],
+        &[b"already running", pid.as_bytes(), b", which holds ", place.shown().to_bytes()],
     )
 }
 
 fn busy(place: &Place) -> Error {
     let path = place.shown().to_bytes();
-    Error::new(
-        Errno::EEXIST,
-        &[b"already starting: another start is taking over ", path],
-    )
+    Error::new(Errno::EEXIST, &[b"already starting: another start is taking over ", path])
 }
 
 fn refused(errno: Errno, path: &CStr, why: &[u8]) -> Error {

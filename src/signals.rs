@@ -1,10 +1,10 @@
 //! Signal flags: variables of the program's own that a signal sets to 1.
 
-use libc::{SIGHUP, SIGINT, SIGPIPE, SIGTERM, c_int};
 use crate::{
     error::{OrCannot, Result},
     sys::signal::{self, Action, How, Set},
 };
+use libc::{SIGHUP, SIGINT, SIGPIPE, SIGTERM, c_int};
 
 /// Where a flag stands; null: there is none.
 pub type FlagPointer = *mut c_int;
@@ -17,11 +17,7 @@ pub fn install_flags(shutdown: FlagPointer, reload: FlagPointer) -> Result<()> {
     // Blocked while the pieces do not fit together.
     let before = signal::change_mask(How::Block, &handled).or_cannot("block signals")?;
 
-    let on_hangup = if reload.is_null() {
-        Action::ignore()
-    } else {
-        Action::raise_flag()
-    };
+    let on_hangup = if reload.is_null() { Action::ignore() } else { Action::raise_flag() };
     let actions = [
         (SIGTERM, Action::raise_flag()),
         (SIGINT, Action::raise_flag()),

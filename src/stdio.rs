@@ -44,18 +44,13 @@ pub fn open_log(path: &CStr, mode: Mode) -> Result<OwnedFd> {
         | OFlag::O_NONBLOCK
         | OFlag::O_NOCTTY
         | OFlag::O_CLOEXEC;
-    let log = retry(|| open(path, flags, mode))
-        .and_then(file::above_stdio)
-        .or_cannot_at("open", path)?;
+    let log =
+        retry(|| open(path, flags, mode)).and_then(file::above_stdio).or_cannot_at("open", path)?;
     let stat = fstat(&log).or_cannot_at("examine", path)?;
     if SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT != SFlag::S_IFREG {
         return Err(Error::new(
             Errno::EINVAL,
-            &[
-                b"cannot use ",
-                path.to_bytes(),
-                b" as log file: it is not a regular file",
-            ],
+            &[b"cannot use ", path.to_bytes(), b" as log file: it is not a regular file"],
         ));
     }
     Ok(log)

@@ -12,7 +12,9 @@ use std::{
     process::Command,
 };
 
-use common::{Child, Daemon, Folder, command, fail_with, is_locked, is_root, program, skip, succeed, text};
+use common::{
+    Child, Daemon, Folder, command, fail_with, is_locked, is_root, program, skip, succeed, text,
+};
 use nix::{
     libc,
     sys::signal::{Signal, kill},
@@ -111,7 +113,8 @@ fn every_descriptor_of_the_library_is_closed_on_exec() {
     let rig = Rig::new();
     let daemon = rig.start(&["simple=d.pid"]);
     for (number, target) in daemon.fds().into_iter().filter(|fd| fd.0 > 2) {
-        if target.contains("d.pid") || target.ends_with("(deleted)") || Path::new(&target).is_dir() {
+        if target.contains("d.pid") || target.ends_with("(deleted)") || Path::new(&target).is_dir()
+        {
             let info = fs::read_to_string(format!("/proc/{}/fdinfo/{number}", daemon.pid)).unwrap();
             let flags = info.lines().find_map(|line| line.strip_prefix("flags:")).unwrap().trim();
             let flags = i32::from_str_radix(flags, 8).unwrap();
@@ -152,7 +155,8 @@ fn what_stdio_has_buffered_is_written_once() {
 
 #[test]
 fn closed_stdio_is_on_dev_null_and_nothing_of_the_library_is_there() {
-    for closed in [&["close=0"][..], &["close=1"], &["close=2"], &["close=0", "close=1", "close=2"]] {
+    for closed in [&["close=0"][..], &["close=1"], &["close=2"], &["close=0", "close=1", "close=2"]]
+    {
         let rig = Rig::new();
         let arguments: Vec<_> = closed.iter().chain(&["simple=d.pid"]).copied().collect();
         let daemon = rig.start(&arguments);
@@ -357,7 +361,12 @@ fn options_set_directory_umask_and_pid_file() {
 
     let mut command = rig.command(&["pidfile=./d.pid", "umask=-1"]);
     // SAFETY: umask(2) is async-signal-safe.
-    unsafe { command.pre_exec(|| { libc::umask(0o077); Ok(()) }) };
+    unsafe {
+        command.pre_exec(|| {
+            libc::umask(0o077);
+            Ok(())
+        })
+    };
     succeed(&mut command);
     let daemon = Daemon::of(&rig.folder.path("d.pid"));
     assert_eq!(daemon.status("Umask"), "0077");
@@ -527,8 +536,11 @@ fn only_inherited_signal_state_is_reset_and_only_on_request() {
         succeed(&mut command);
         let daemon = Daemon::of(&rig.folder.path("d.pid"));
         let bits = |name| u64::from_str_radix(&daemon.status(name), 16).unwrap();
-        let state = [bits("SigIgn") & 1 << 9 != 0, bits("SigBlk") & 1 << 11 != 0,
-            bits("SigIgn") & 1 << 27 != 0];
+        let state = [
+            bits("SigIgn") & 1 << 9 != 0,
+            bits("SigBlk") & 1 << 11 != 0,
+            bits("SigIgn") & 1 << 27 != 0,
+        ];
         daemon.stop();
         state
     };

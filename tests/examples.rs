@@ -10,8 +10,8 @@ use std::{
 };
 
 use common::{
-    Daemon, Folder, command, compile, compiler, example, fail_with, has_ended_within,
-    is_locked, prefix, root, run, succeed, test_with, text, until,
+    Daemon, Folder, command, compile, compiler, example, fail_with, has_ended_within, is_locked,
+    prefix, root, run, succeed, test_with, text, until,
 };
 use nix::sys::signal::Signal;
 
@@ -419,9 +419,10 @@ fn monitor_logs_each_line_that_a_scan_shows_with_the_time() {
     let log = monitor.log();
     let lines: Vec<_> = log.lines().collect();
     assert_eq!(lines.len(), 4, "{log}");
-    for (line, end) in lines[1..].iter().zip([r#"ESSID:"one""#, r#"ESSID:"two""#, "scan complete"]) {
+    let expected = [r#"ESSID:"one""#, r#"ESSID:"two""#, "scan complete"];
+    for (line, end) in lines[1..].iter().zip(expected) {
         let (time, rest) = line.split_at("2000-12-31 23:59:59 ".len());
-        let shape: String = time.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+        let shape = time.replace(|c: char| c.is_ascii_digit(), "0");
         assert_eq!((shape.as_str(), rest), ("0000-00-00 00:00:00 ", end), "{log}");
     }
     daemon.stop();
@@ -720,6 +721,6 @@ fn demo_fails_and_leaves_nothing_when_a_step_is_not_as_it_should_be() {
 
 fn anybody_runs(program: &Path) -> bool {
     let processes = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
-    let mut programs = processes.filter_map(|process| fs::read_link(process.path().join("exe")).ok());
-    programs.any(|running| running == program)
+    let mut running = processes.filter_map(|process| process.path().join("exe").read_link().ok());
+    running.any(|running| running == program)
 }

@@ -6,11 +6,12 @@ mod common;
 #[cfg(target_arch = "x86_64")]
 mod fault;
 
-/// Runs the check where it can: it changes registers, and it must see the program's own calls.
+/// The wrong outcomes, where that can be tested: not under tools that make calls of their own.
 #[cfg(target_arch = "x86_64")]
-fn check(name: &str, change: impl FnOnce(&mut fault::Program)) {
+fn wrong_outcomes(name: &str, change: impl FnOnce(&mut fault::Program)) -> Option<Vec<String>> {
     if !common::test_with().is_empty() {
-        return common::skip("faults are for programs without valgrind and sanitizers");
+        common::skip("faults are for programs without valgrind and sanitizers");
+        return None;
     }
     let mut program = fault::Program {
         source: common::root().join(format!("tests/programs/{name}.c")),
@@ -20,9 +21,17 @@ fn check(name: &str, change: impl FnOnce(&mut fault::Program)) {
         keeps_pidfile: false,
         log: None,
         descriptors: &[fault::PIDFILE, fault::FOLDER],
+        deadline: std::time::Duration::from_secs(20),
     };
     change(&mut program);
-    fault::check(&program);
+    fault::wrong_outcomes(&program)
+}
+
+#[cfg(target_arch = "x86_64")]
+fn check(name: &str, change: impl FnOnce(&mut fault::Program)) {
+    if let Some(wrong) = wrong_outcomes(name, change) {
+        assert!(wrong.is_empty(), "{} wrong outcomes of {name}, see above", wrong.len());
+    }
 }
 
 #[cfg(not(target_arch = "x86_64"))]
@@ -53,4 +62,33 @@ fn rsd_daemonize_starts_or_says_why_not_whatever_fails() {
         program.arguments = &["./daemon.pid", "daemon.log"];
         program.log = Some("daemon.log");
     });
+}
+
+/// A test that finds nothing anywhere would be none.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn a_program_that_looks_at_few_results_is_seen_through() {
+    let wrong = wrong_outcomes("fault_naive", |program| {
+        program.deadline = std::time::Duration::from_secs(1);
+    });
+    let Some(wrong) = wrong else { return };
+    for what in [
+        "status 0 without a daemon",
+        "status 1, but a daemon runs",
+        "status 1 and said \"\"",
+        "hangs",
+        "no locked pid file when the launcher left",
+        "pid file is locked: false",
+        "stdio: ",
+        "directory: ",
+        "caught signals: ",
+        "ignored signals: ",
+        "leads its session: ",
+        "is in our session: ",
+        "descriptors: ",
+        "left daemon.pid",
+        "does not say why",
+    ] {
+        assert!(wrong.iter().any(|wrong| wrong.contains(what)), "nothing is seen of: {what}");
+    }
 }

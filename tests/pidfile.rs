@@ -109,7 +109,9 @@ fn the_loser_learns_the_holders_pid() {
 fn whatever_stands_in_an_unlocked_file_is_stale() {
     let longest = "9".repeat(100_000);
     let mine = format!("{}\n", std::process::id());
-    for content in ["", "0\n", "-1\n", "1\n", "-4711\n", "garbage", "99999999999\n", &longest, &mine] {
+    for content in
+        ["", "0\n", "-1\n", "1\n", "-4711\n", "garbage", "99999999999\n", &longest, &mine]
+    {
         let rig = Rig::new();
         fs::write(rig.pidfile(), content).unwrap();
         let holder = rig.hold(rig.command());
@@ -186,7 +188,8 @@ fn a_file_of_another_user_is_refused() {
 #[test]
 fn bad_paths_are_refused() {
     let rig = Rig::new();
-    let refused = |path: &str| fail_with(1, command(&rig.program).arg(path).current_dir(&rig.folder));
+    let refused =
+        |path: &str| fail_with(1, command(&rig.program).arg(path).current_dir(&rig.folder));
     let long_name = "x".repeat(300);
     let long_path = format!("/{}", "x/".repeat(3000));
     for (path, errno, sentence) in [
@@ -324,7 +327,10 @@ fn a_file_system_without_nameless_files_or_links_serves() {
             }
             let mut command = Command::new("strace");
             command.args(["-qq", "-o", "trace"]).args(inject).arg(&rig.program).arg("d.pid");
-            let holder = rig.hold({ command.current_dir(&rig.folder); command });
+            let holder = rig.hold({
+                command.current_dir(&rig.folder);
+                command
+            });
             let trace = fs::read_to_string(rig.folder.path("trace")).unwrap();
             assert!(trace.contains("(INJECTED)"), "{trace}");
             assert!(is_locked(&rig.pidfile()));

@@ -43,13 +43,7 @@ fn note(error: &Error) {
     let mut reason = [0u8; 128];
     if error.lacks_reason {
         // SAFETY: a writable buffer and its length; strerror_r(3) ends it with NUL.
-        unsafe {
-            libc::strerror_r(
-                error.errno as c_int,
-                reason.as_mut_ptr().cast(),
-                reason.len(),
-            )
-        };
+        unsafe { libc::strerror_r(error.errno as c_int, reason.as_mut_ptr().cast(), reason.len()) };
     }
     let reason = CStr::from_bytes_until_nul(&reason).unwrap_or_default();
     let colon: &[u8] = if reason.is_empty() { b"" } else { b": " };

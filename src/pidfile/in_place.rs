@@ -7,11 +7,7 @@ use std::{
     thread::yield_now,
 };
 
-use nix::{
-    errno::Errno,
-    sys::stat::fstat,
-    unistd::ftruncate,
-};
+use nix::{errno::Errno, sys::stat::fstat, unistd::ftruncate};
 
 use super::{ATTEMPTS, Place, Style, already_running, busy, open_existing, refused, write_pid};
 use crate::{

@@ -61,15 +61,10 @@ impl<'a> Newborn<'a> {
             let folder = folder.as_c_str().to_bytes();
             PathBuffer::new(&[folder, b"/.", file, b".", pid.as_bytes()])
         });
-        let name = Temporary {
-            at: place.at(),
-            name: name.or_cannot_at("use the path", place.shown())?,
-        };
-        let flags = OFlag::O_CREAT
-            | OFlag::O_EXCL
-            | OFlag::O_RDWR
-            | OFlag::O_NOFOLLOW
-            | OFlag::O_CLOEXEC;
+        let name =
+            Temporary { at: place.at(), name: name.or_cannot_at("use the path", place.shown())? };
+        let flags =
+            OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_RDWR | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let create = || retry(|| openat(name.at, name.name.as_c_str(), flags, mode(style)));
         let file = match create() {
             // Left by a process that had our pid and was killed: no living one has.
@@ -99,11 +94,7 @@ impl<'a> Newborn<'a> {
         write_pid(&file).or_cannot_at("write", place.shown())?;
         match file::try_lock(file.as_fd(), Lock::Exclusive).or_cannot_at("lock", place.shown())? {
             true => Ok(Newborn { file, temporary }),
-            false => Err(Error::cannot(
-                Errno::ENOLCK,
-                "lock",
-                place.shown().to_bytes(),
-            )),
+            false => Err(Error::cannot(Errno::ENOLCK, "lock", place.shown().to_bytes())),
         }
     }
 

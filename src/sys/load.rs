@@ -23,10 +23,7 @@ pub struct Identity {
 
 impl From<FileStat> for Identity {
     fn from(stat: FileStat) -> Self {
-        Identity {
-            device: stat.st_dev,
-            inode: stat.st_ino,
-        }
+        Identity { device: stat.st_dev, inode: stat.st_ino }
     }
 }
 

@@ -16,10 +16,7 @@ pub enum Fork {
     /// The new process.
     Daemon,
     /// The process that called, with the child to wait for and, where it is known, the daemon.
-    Caller {
-        child: libc::pid_t,
-        daemon: Option<libc::pid_t>,
-    },
+    Caller { child: libc::pid_t, daemon: Option<libc::pid_t> },
 }
 
 /// fork(2), and the child leads a new session.
@@ -28,10 +25,7 @@ pub fn fork_once() -> nix::Result<Fork> {
     // takes no lock.
     match Errno::result(unsafe { libc::fork() })? {
         0 => Ok(Fork::Daemon),
-        child => Ok(Fork::Caller {
-            child,
-            daemon: Some(child),
-        }),
+        child => Ok(Fork::Caller { child, daemon: Some(child) }),
     }
 }
 
@@ -42,10 +36,7 @@ pub fn fork_twice() -> nix::Result<Fork> {
     // this memory. As after fork(2), it only makes system calls until its setup is done.
     match Errno::result(unsafe { rsd_fork_twice(&mut daemon) })? {
         0 => Ok(Fork::Daemon),
-        child => Ok(Fork::Caller {
-            child,
-            daemon: (daemon > 0).then_some(daemon),
-        }),
+        child => Ok(Fork::Caller { child, daemon: (daemon > 0).then_some(daemon) }),
     }
 }
 
@@ -86,10 +77,7 @@ pub fn wait(which: Wait, flags: i32) -> nix::Result<Option<End>> {
     Ok(Some(if info.si_code == libc::CLD_EXITED {
         End::Exited(status)
     } else {
-        End::Killed {
-            signo: status,
-            dumped_core: info.si_code == libc::CLD_DUMPED,
-        }
+        End::Killed { signo: status, dumped_core: info.si_code == libc::CLD_DUMPED }
     }))
 }
 
@@ -136,10 +124,7 @@ pub fn flush_stdio() {
 
 /// Milliseconds of CLOCK_MONOTONIC.
 pub fn monotonic_ms() -> i64 {
-    let mut now = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `now` is writable and lives across the call; the clock exists on every Linux.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut now) };
     now.tv_sec * 1000 + now.tv_nsec.wrapping_div(1_000_000)

@@ -64,10 +64,7 @@ static RELOAD: AtomicPtr<c_int> = AtomicPtr::new(ptr::null_mut());
 /// The variables that the handler stores to: for SIGHUP `reload`, for all others `shutdown`.
 /// Returns those before.
 pub fn set_flags(shutdown: *mut c_int, reload: *mut c_int) -> (*mut c_int, *mut c_int) {
-    (
-        SHUTDOWN.swap(shutdown, Relaxed),
-        RELOAD.swap(reload, Relaxed),
-    )
+    (SHUTDOWN.swap(shutdown, Relaxed), RELOAD.swap(reload, Relaxed))
 }
 
 /// A store and nothing else, so there is no errno to keep.
@@ -150,10 +147,7 @@ pub fn pending_fd(signals: &Set) -> nix::Result<OwnedFd> {
 /// Takes a pending, blocked signal away without delivering it.
 pub fn discard(signo: c_int) {
     let signals = Set::empty().with(signo);
-    let at_once = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
+    let at_once = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: set and time live across the call, and NULL asks for no siginfo.
     unsafe { libc::sigtimedwait(&signals.0, ptr::null_mut(), &at_once) };
 }

@@ -59,9 +59,8 @@ pub fn user_by_name(name: &CStr) -> nix::Result<Option<User>> {
         let mut entry: libc::passwd = zeroed();
         let mut found = core::ptr::null_mut();
         // SAFETY: a C string, two writable outputs, and `length` bytes of writable memory.
-        let errno = unsafe {
-            libc::getpwnam_r(name.as_ptr(), &mut entry, memory, length, &mut found)
-        };
+        let errno =
+            unsafe { libc::getpwnam_r(name.as_ptr(), &mut entry, memory, length, &mut found) };
         (errno, user(&entry, found))
     })
 }
@@ -77,10 +76,7 @@ pub fn user_by_id(uid: uid_t) -> nix::Result<Option<User>> {
 }
 
 fn user(entry: &libc::passwd, found: *mut libc::passwd) -> Option<User> {
-    (!found.is_null()).then_some(User {
-        uid: entry.pw_uid,
-        gid: entry.pw_gid,
-    })
+    (!found.is_null()).then_some(User { uid: entry.pw_uid, gid: entry.pw_gid })
 }
 
 pub fn group_by_name(name: &CStr) -> nix::Result<Option<gid_t>> {
@@ -88,9 +84,8 @@ pub fn group_by_name(name: &CStr) -> nix::Result<Option<gid_t>> {
         let mut entry: libc::group = zeroed();
         let mut found = core::ptr::null_mut();
         // SAFETY: a C string, two writable outputs, and `length` bytes of writable memory.
-        let errno = unsafe {
-            libc::getgrnam_r(name.as_ptr(), &mut entry, memory, length, &mut found)
-        };
+        let errno =
+            unsafe { libc::getgrnam_r(name.as_ptr(), &mut entry, memory, length, &mut found) };
         (errno, (!found.is_null()).then_some(entry.gr_gid))
     })
 }

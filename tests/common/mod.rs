@@ -179,7 +179,12 @@ pub fn run(command: &mut Command) -> Output {
 #[track_caller]
 pub fn succeed(command: &mut Command) -> Output {
     let output = run(command);
-    assert!(output.status.success(), "{command:?}\n{}{}", text(&output.stdout), text(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{command:?}\n{}{}",
+        text(&output.stdout),
+        text(&output.stderr)
+    );
     output
 }
 
@@ -358,7 +363,5 @@ pub fn status_of(pid: i32, name: &str) -> String {
 pub fn is_locked(path: &Path) -> bool {
     let Ok(file) = fs::File::open(path) else { return false };
     // SAFETY: flock(2) takes no pointers.
-    unsafe {
-        nix::libc::flock(file.as_raw_fd(), nix::libc::LOCK_SH | nix::libc::LOCK_NB) != 0
-    }
+    unsafe { nix::libc::flock(file.as_raw_fd(), nix::libc::LOCK_SH | nix::libc::LOCK_NB) != 0 }
 }

@@ -1,26 +1,66 @@
 //! Outcomes that look wrong and are all that can be had. Each has its reason.
 
-use super::Blow;
+use nix::errno::Errno;
+
+use super::{Blow, Fault};
 
 struct Exception {
-    role: usize,
-    /// How the call begins, as strace shows it.
+    /// The system call.
     call: &'static str,
-    blow: Option<Blow>,
-    /// A part of the outcome.
+    /// What strace shows of its arguments, or a part of that.
+    arguments: &'static str,
+    blow: fn(Blow) -> bool,
+    /// The whole of what is wrong.
     outcome: &'static str,
     reason: &'static str,
 }
 
-static EXCEPTIONS: &[Exception] = &[];
+static EXCEPTIONS: &[Exception] = &[
+    Exception {
+        call: "sendto",
+        arguments: "MSG_NOSIGNAL",
+        blow: |_| true,
+        outcome: "does not say why but \"the daemon exited with status 1 before it was ready\"",
+        reason: "what failed is the sending of the reason",
+    },
+    Exception {
+        call: "recvfrom",
+        arguments: "MSG_DONTWAIT",
+        blow: |blow| blow.errno() == Some(Errno::ECONNRESET),
+        outcome: "does not say why but \"the daemon closed the descriptors of its library before it \
+                  was ready\"",
+        reason: "a daemon that closed its end looks like that",
+    },
+    Exception {
+        call: "flock",
+        arguments: "LOCK_EX|LOCK_NB",
+        blow: |blow| blow == Blow::Fail(Errno::EAGAIN),
+        outcome: "does not say why but \"cannot lock ./daemon.pid: No locks available\"",
+        reason: "the file has no name yet, so nobody else can have locked it",
+    },
+    Exception {
+        call: "newfstatat",
+        arguments: "AT_EMPTY_PATH",
+        blow: |blow| matches!(blow, Blow::FailFromHereOn(_)),
+        outcome: "the start left daemon.pid",
+        reason: "a file is only removed when it is known to be ours; the next start takes it over",
+    },
+    Exception {
+        call: "newfstatat",
+        arguments: "AT_EMPTY_PATH",
+        blow: |blow| matches!(blow, Blow::FailFromHereOn(_)),
+        outcome: "does not say why but \"the daemon exited with status 1 before it was ready\"",
+        reason: "the reason is only sent on a descriptor that is known to be ours",
+    },
+];
 
 /// Why this outcome is accepted, if it is.
-pub fn reason(role: usize, call: &str, blow: Blow, outcome: &str) -> Option<&'static str> {
+pub fn reason(fault: Fault, call: &str, outcome: &str) -> Option<&'static str> {
     let exception = EXCEPTIONS.iter().find(|exception| {
-        exception.role == role
-            && call.starts_with(exception.call)
-            && exception.blow.is_none_or(|accepted| accepted == blow)
-            && outcome.contains(exception.outcome)
+        call.split('(').next() == Some(exception.call)
+            && call.contains(exception.arguments)
+            && (exception.blow)(fault.blow)
+            && outcome == exception.outcome
     });
     exception.map(|exception| exception.reason)
 }

@@ -13,7 +13,8 @@ use crate::common::{self, Daemon};
 
 pub enum Verdict {
     Right,
-    Wrong(String),
+    /// Each thing that is wrong.
+    Wrong(Vec<String>),
     /// The start did not get to the call.
     Missed,
 }
@@ -63,14 +64,10 @@ pub fn with_calls(bench: &Bench, point: Option<&Point>) -> (Verdict, Vec<Vec<i64
         (WaitStatus::Exited(_, 0), None) if is_killed(2) && is_after_word => {}
         (WaitStatus::Exited(_, 0), None) => wrong.push("status 0 without a daemon".to_owned()),
         (WaitStatus::Exited(_, 1), None) => {
-            let alive = alive.into_iter().map(|role| format!("{} still ran", name_of(role)));
-            wrong.extend(alive);
-            let must_tell = if is_killed(1) || is_killed(2) { "SIGKILL" } else { "" };
-            wrong.extend(bad_sentence(bench, must_tell));
-            if let Some(Blow::Fail(e)|Blow::FailFromHereOn(e)) = point.map(|p| p.fault.blow) {
-                let s = bench.output("stderr");
-                let t = unsafe { std::ffi::CStr::from_ptr(nix::libc::strerror(e as i32)) }.to_str().unwrap(); if !s.contains(t) { eprintln!("SENTENCE {} {} {} {} {}", point.unwrap().fault.role, point.unwrap().fault.index, super::calls::name(point.unwrap().call), point.unwrap().fault.blow, s); }
-            }
+            let still_runs = |role| format!("status 1 while the {} still ran", name_of(role));
+            wrong.extend(alive.into_iter().map(still_runs));
+            let reason = point.map_or_else(String::new, Point::reason);
+            wrong.extend(bad_sentence(bench, &reason));
         }
         (WaitStatus::Signaled(_, Signal::SIGKILL, _), None) if is_killed(0) => {}
         (end, None) => wrong.push(shown(end)),
@@ -80,31 +77,49 @@ pub fn with_calls(bench: &Bench, point: Option<&Point>) -> (Verdict, Vec<Vec<i64
     let may_be_stale = is_killed(0)
         || is_after_word && is_killed(2)
         || point.is_some_and(|point| point.is_removal());
-    wrong.extend(left_overs(bench, may_be_stale));
+    let who = if daemon.is_some() { "the daemon" } else { "the start" };
+    wrong.extend(left_overs(bench, may_be_stale).into_iter().map(|what| format!("{who} {what}")));
     if point.is_some() && daemon.is_none() && wrong.is_empty() {
         match of(bench, None) {
             Verdict::Right => {}
-            Verdict::Wrong(what) => wrong.push(format!("the next start: {what}")),
+            Verdict::Wrong(what) => {
+                wrong.extend(what.into_iter().map(|what| format!("the next start: {what}")));
+            }
             Verdict::Missed => wrong.push("the next start is odd".to_owned()),
         }
     }
     bench.clean_up();
     let verdict = match wrong.is_empty() {
         true => Verdict::Right,
-        false => Verdict::Wrong(wrong.join("; ")),
+        false => Verdict::Wrong(wrong),
     };
     (verdict, calls)
 }
 
+impl Bench<'_> {
+    /// The target of a descriptor without what is new each time.
+    fn shortened(&self, target: &str) -> String {
+        let folders = [&self.folder, &self.scratch].map(|folder| folder.path("").display().to_string());
+        let target = folders.iter().fold(target.to_owned(), |target, folder| target.replace(folder, ""));
+        target.split(":[").next().unwrap_or_default().to_owned()
+    }
+}
+
 impl Point {
+    /// What the launcher must name when it says why there is no daemon.
+    fn reason(&self) -> String {
+        let Some(errno) = self.fault.blow.errno() else { return "SIGKILL".to_owned() };
+        let error = std::io::Error::from_raw_os_error(errno as i32).to_string();
+        error.split(" (os error").next().unwrap_or_default().to_owned()
+    }
+
     fn is_killed(&self, role: usize) -> bool {
         self.fault.role == role && self.fault.blow == Blow::Kill
     }
 
     /// Whether what fails is the removal of a file, which then stays.
     fn is_removal(&self) -> bool {
-        matches!(self.call, libc::SYS_unlink | libc::SYS_unlinkat)
-            && self.fault.blow != Blow::Kill
+        matches!(self.call, libc::SYS_unlink | libc::SYS_unlinkat) && self.fault.blow != Blow::Kill
     }
 }
 
@@ -122,11 +137,16 @@ fn lacks(bench: &Bench, daemon: &Daemon) -> Vec<String> {
     let mut lacks = Vec::new();
     let mut expect = |what: &str, is: String, should: String| {
         if is != should {
-            lacks.push(format!("{what}: {is:?} instead of {should:?}"));
+            lacks.push(format!("{what}: {is} instead of {should}"));
         }
     };
     let content = fs::read_to_string(bench.pidfile()).unwrap_or_else(|error| error.to_string());
-    expect("pid file", content, format!("{pid}\n"));
+    let content = match content.strip_suffix('\n').and_then(|pid| pid.parse().ok()) {
+        Some(named) if named == pid => "its pid".to_owned(),
+        Some::<i32>(_) => "another pid".to_owned(),
+        None => content,
+    };
+    expect("pid file", content, "its pid".to_owned());
     let is_locked = common::is_locked(&bench.pidfile());
     expect("pid file is locked", is_locked.to_string(), true.to_string());
 
@@ -149,8 +169,7 @@ fn lacks(bench: &Bench, daemon: &Daemon) -> Vec<String> {
     expect("blocked signals", daemon.status("SigBlk"), bits(&[]));
 
     let null = "/dev/null".to_owned();
-    let log = |name| bench.folder.path(name).display().to_string();
-    let output = bench.program.log.map_or_else(|| null.clone(), log);
+    let output = bench.program.log.map_or_else(|| null.clone(), str::to_owned);
     let mut fds = named_fds(bench, daemon);
     let more = fds.split_off(fds.partition_point(|&(number, _)| number < 3));
     let stdio = vec![(0, null), (1, output.clone()), (2, output)];
@@ -178,7 +197,7 @@ fn named_fds(bench: &Bench, daemon: &Daemon) -> Vec<(i32, String)> {
             None => target,
             is if is == pidfile => PIDFILE.to_owned(),
             is if is == folder => FOLDER.to_owned(),
-            _ => target,
+            _ => bench.shortened(&target),
         };
         (number, target)
     });
@@ -190,15 +209,20 @@ fn unexpected_output(bench: &Bench) -> Option<String> {
     (!output.is_empty()).then(|| format!("printed {output:?}"))
 }
 
-/// A failure is told in one line: "NAME: SENTENCE".
-fn bad_sentence(bench: &Bench, must_tell: &str) -> Option<String> {
+/// A failure is told in one line, "NAME: SENTENCE", that names the reason.
+fn bad_sentence(bench: &Bench, reason: &str) -> Option<String> {
     let (stdout, stderr) = (bench.output("stdout"), bench.output("stderr"));
     let line = stderr.strip_suffix('\n').filter(|line| !line.contains('\n'));
     let sentence = line.and_then(|line| line.split_once(": ")).map(|(_, sentence)| sentence);
-    let is_good = sentence.is_some_and(|sentence| {
-        sentence.trim().contains(' ') && !sentence.ends_with('.') && sentence.contains(must_tell)
-    });
-    (!is_good || !stdout.is_empty()).then(|| format!("status 1 and said {stderr:?}{stdout:?}"))
+    match sentence {
+        Some(sentence) if !sentence.trim().contains(' ') || sentence.ends_with('.') => {}
+        Some(sentence) if stdout.is_empty() && sentence.contains(reason) => return None,
+        Some(sentence) if stdout.is_empty() => {
+            return Some(format!("does not say why but {sentence:?}"));
+        }
+        _ => {}
+    }
+    Some(format!("status 1 and said {:?}", stderr + &stdout))
 }
 
 /// What a start or a daemon that ended left in the folder.
@@ -208,7 +232,7 @@ fn left_overs(bench: &Bench, may_be_stale: bool) -> Vec<String> {
     for name in bench.folder.names() {
         let is_pidfile = name == program.pidfile;
         if is_pidfile && common::is_locked(&bench.pidfile()) {
-            wrong.push("the pid file is still locked".to_owned());
+            wrong.push("still locks the pid file".to_owned());
         }
         let is_allowed = Some(name.as_str()) == program.log
             || is_pidfile && (may_be_stale || program.keeps_pidfile);

@@ -21,12 +21,9 @@ use nix::{
 };
 
 use super::{
-    BEGIN, Blow, Fault, Marker,
+    BEGIN, Blow, Fault, Marker, Program,
     calls::{self, Way},
 };
-
-/// How long a start, with its end, may take.
-const DEADLINE: Duration = Duration::from_secs(20);
 
 /// All processes of one start; they are killed on drop. Every use must be in the thread that made
 /// it: only that one is their tracer.
@@ -56,7 +53,7 @@ struct Tracee {
 }
 
 impl Start {
-    pub fn new(mut command: Command, ready: Marker, fault: Option<Fault>) -> Self {
+    pub fn new(mut command: Command, program: &Program, fault: Option<Fault>) -> Self {
         // SAFETY: only system calls, which are allowed after fork.
         unsafe { command.pre_exec(prepare) };
         let launcher = Pid::from_raw(command.spawn().unwrap().id() as i32);
@@ -66,11 +63,11 @@ impl Start {
             newborn: BTreeSet::new(),
             calls: Vec::new(),
             ends: BTreeMap::new(),
-            ready,
+            ready: program.ready,
             fault,
             hit: None,
             daemon: None,
-            killer: Killer::new(),
+            killer: Killer::new(program.deadline),
         };
         start.register(launcher);
         start.tracees.get_mut(&launcher).unwrap().is_started = true;
@@ -214,8 +211,7 @@ impl Start {
         }
         let calls = self.calls.get_mut(role).unwrap();
         calls.push(number);
-        let is_here =
-            |fault: &Fault| (fault.role, fault.index + 1) == (role, calls.len());
+        let is_here = |fault: &Fault| (fault.role, fault.index + 1) == (role, calls.len());
         if let Some(fault) = self.fault.filter(is_here) {
             self.hit = Some(number);
             match fault.blow {
@@ -309,12 +305,12 @@ struct Killer {
 }
 
 impl Killer {
-    fn new() -> Self {
+    fn new(deadline: Duration) -> Self {
         let pids = Arc::new(Mutex::new((BTreeSet::new(), false)));
         let (sender, receiver) = mpsc::channel();
         let shared = Arc::clone(&pids);
         thread::spawn(move || {
-            while receiver.recv_timeout(DEADLINE) == Err(mpsc::RecvTimeoutError::Timeout) {
+            while receiver.recv_timeout(deadline) == Err(mpsc::RecvTimeoutError::Timeout) {
                 let mut shared = shared.lock().unwrap();
                 shared.1 = true;
                 for &pid in &shared.0 {

@@ -1,0 +1,82 @@
+//! What is worth telling about the faults of a program, in lines: same calls with the same outcome
+//! together.
+
+use std::{fmt, time::Duration};
+
+use super::{Blow, Fault, exceptions, name_of};
+
+#[derive(Default)]
+pub struct Report {
+    rows: Vec<Row>,
+}
+
+struct Row {
+    role: usize,
+    index: usize,
+    call: String,
+    blows: Vec<Blow>,
+    outcome: Outcome,
+}
+
+#[derive(PartialEq)]
+enum Outcome {
+    Wrong(String),
+    Accepted { what: String, reason: &'static str },
+    Slow { tenths: u128 },
+}
+
+impl Report {
+    /// `call` is how strace shows it.
+    pub fn add_wrong(&mut self, fault: Fault, call: &str, what: Vec<String>) {
+        for what in what {
+            let outcome = match exceptions::reason(fault, call, &what) {
+                Some(reason) => Outcome::Accepted { what, reason },
+                None => Outcome::Wrong(what),
+            };
+            self.add(fault, call, outcome);
+        }
+    }
+
+    pub fn add_slow(&mut self, fault: Fault, call: &str, time: Duration) {
+        self.add(fault, call, Outcome::Slow { tenths: time.as_millis() / 100 });
+    }
+
+    fn add(&mut self, fault: Fault, call: &str, outcome: Outcome) {
+        let Fault { role, index, blow } = fault;
+        let is_same =
+            |row: &&mut Row| (row.role, row.index) == (role, index) && row.outcome == outcome;
+        match self.rows.iter_mut().find(is_same) {
+            Some(row) => row.blows.push(blow),
+            None => {
+                let (call, blows) = (call.to_owned(), vec![blow]);
+                self.rows.push(Row { role, index, call, blows, outcome });
+            }
+        }
+    }
+
+    /// The wrong outcomes, one for each fault.
+    pub fn wrong(&self) -> Vec<&str> {
+        let wrong = self.rows.iter().filter_map(|row| match &row.outcome {
+            Outcome::Wrong(what) => Some((what.as_str(), row.blows.len())),
+            _ => None,
+        });
+        wrong.flat_map(|(what, times)| std::iter::repeat_n(what, times)).collect()
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        for row in &self.rows {
+            let what = match &row.outcome {
+                Outcome::Wrong(what) => format!("WRONG: {what}"),
+                Outcome::Accepted { what, reason } => format!("accepted: {what}: {reason}"),
+                Outcome::Slow { tenths } => format!("slow: {tenths} tenths of a second"),
+            };
+            let blows: Vec<_> = row.blows.iter().map(ToString::to_string).collect();
+            let process = name_of(row.role);
+            writeln!(f, "{process} {}: {}", row.index, row.call)?;
+            writeln!(f, "    {}\n    {what}", blows.join(", "))?;
+        }
+        Ok(())
+    }
+}
