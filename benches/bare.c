@@ -27,11 +27,11 @@ static int take_pidfile(const char *path)
         int file = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0644);
         if (file == -1)
             return -1;
-        struct stat locked, there;
+        struct stat locked, here;
         if (flock(file, LOCK_EX | LOCK_NB) == -1 || fstat(file, &locked) == -1)
             return -1;
         /* Retry if the file was replaced between our open and our lock. */
-        if (stat(path, &there) == 0 && there.st_dev == locked.st_dev && there.st_ino == locked.st_ino)
+        if (stat(path, &here) == 0 && here.st_ino == locked.st_ino && here.st_dev == locked.st_dev)
             return write_pid(file);
         close(file);
     }

@@ -2,18 +2,19 @@
  * What the library costs, against the same thing by hand and with other libraries (make bench).
  *
  * How to read it: compare ratios, not times. All variants of a table take turns in one run, in a
- * different order each round, so that whatever else the machine does hits all of them; a ratio is
- * the quotient of two medians. "bare again" is the first program a second time: as far as its ratio
- * is from 1.00, so far is any other ratio of that table noise. Nothing here passes or fails for its
- * time. It fails if a start by hand or with this library goes wrong, or its launcher leaves before
- * the pid file is right; what other libraries do wrong is shown.
+ * different order each round, so that whatever else the machine does hits all of them. A time is
+ * the median of all runs; a ratio is the median of the quotients with the first variant of the same
+ * round, so it holds better than the times on a busy machine. "bare again" is the first program a
+ * second time: as far as its ratio is from 1.00, so far is any other ratio of that table noise.
+ * Nothing here passes or fails for its time. It fails if a start by hand or with this library goes
+ * wrong, or its launcher leaves before the pid file is right; what others do wrong is shown.
  *
  *   start    from the start of the program until its launcher has left with status 0, which is how
  *            long a boot script waits; loading the program and its libraries is part of it
  *   call     the same, but from the call that makes it a daemon on
  *   right    in how many runs the pid file held the pid of the living daemon at that moment
- *   cycle    a pid file locked, written and removed again. "guide" is the lock_pidfile() that guides
- *            to writing daemons print.
+ *   cycle    a pid file locked, written and removed again. "guide" is lock_pidfile() as guides to
+ *            writing daemons print it
  *   locked   whether somebody else's flock(2) on it is refused in between
  *   check    a look at the signal flag when no signal came. The library is not in that loop.
  *   load     the first dlopen(3) in a fresh process; "empty" is a library without content
@@ -65,10 +66,20 @@ static int compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static double median(double *values, int count)
+static double median(const double *values, int count)
 {
-    qsort(values, (size_t)count, sizeof *values, compare);
-    return count % 2 ? values[count / 2] : (values[count / 2 - 1] + values[count / 2]) / 2;
+    double sorted[ROUNDS_MAX];
+    memcpy(sorted, values, (size_t)count * sizeof *sorted);
+    qsort(sorted, (size_t)count, sizeof *sorted, compare);
+    return count % 2 ? sorted[count / 2] : (sorted[count / 2 - 1] + sorted[count / 2]) / 2;
+}
+
+static double median_ratio(const double *values, const double *bases, int count)
+{
+    double ratios[ROUNDS_MAX];
+    for (int i = 0; i < count; i++)
+        ratios[i] = values[i] / bases[i];
+    return median(ratios, count);
 }
 
 /* FOLDER/NAME, valid until the program ends. */
@@ -80,13 +91,13 @@ static char *join(const char *folder, const char *name)
     return path;
 }
 
-/* Nothing to compare with if the first one failed. */
-static void show_ratio(double value, double base)
+static void show_time(const double *values, const double *bases, int count, int width, int digits)
 {
-    if (base > 0)
-        printf("%8.2f", value / base);
+    printf("%*.*f", width, digits, median(values, count));
+    if (bases != NULL)
+        printf("%8.2f", median_ratio(values, bases, count));
     else
-        printf("%8s", "-");
+        printf("%8s", "-"); /* nothing to compare with: the first one failed */
 }
 
 static bool is_built(const char *name, const char *package)
@@ -379,29 +390,21 @@ static bool has_memory(long mebibytes)
 
 static void show_starts(struct variant *variants, int count, int rounds, bool whole_start)
 {
-    double start = 0, call = 0;
+    const struct variant *first = variants[0].failure[0] == '\0' ? &variants[0] : NULL;
     printf("  %-14s%10s%8s%10s%8s%16s\n", "", "start ms", "ratio", "call ms", "ratio", "right");
     for (int i = 0; i < count; i++) {
-        struct variant *one = &variants[i];
+        const struct variant *one = &variants[i];
+        printf("  %-14s", one->name);
         if (one->failure[0] != '\0') {
-            printf("  %-14s  FAILED: %s\n", one->name, one->failure);
+            printf("  FAILED: %s\n", one->failure);
             went_wrong = went_wrong || one->must_work;
             continue;
         }
-        double its_start = median(one->start, rounds), its_call = median(one->call, rounds);
-        if (i == 0) {
-            start = its_start;
-            call = its_call;
-        }
-        printf("  %-14s", one->name);
-        if (whole_start) {
-            printf("%10.3f", its_start);
-            show_ratio(its_start, start);
-        } else {
+        if (whole_start)
+            show_time(one->start, first ? first->start : NULL, rounds, 10, 3);
+        else
             printf("%10s%8s", "-", "-");
-        }
-        printf("%10.3f", its_call);
-        show_ratio(its_call, call);
+        show_time(one->call, first ? first->call : NULL, rounds, 10, 3);
         printf("%9d of %d\n", one->right, rounds);
         if (one->must_work && one->right < rounds) {
             printf("  WRONG: the launcher of %s left before the pid file was right\n", one->name);
@@ -471,9 +474,9 @@ static void measure_starts(void)
         { .name = "libdaemon", .file = "libdaemon", .package = "libdaemon-dev" },
     };
     static const struct scenario scenarios[] = {
-        { .title = "normal", .rounds = 300 },
-        { .title = "a high limit of descriptors", .nofile = 1000000, .rounds = 200 },
-        { .title = "many descriptors", .nofile = 6000, .descriptors = 5000, .rounds = 200 },
+        { .title = "normal", .rounds = 250 },
+        { .title = "a high limit of descriptors", .nofile = 1000000, .rounds = 150 },
+        { .title = "many descriptors", .nofile = 6000, .descriptors = 5000, .rounds = 100 },
         { .title = "a heap of 1 GiB", .mebibytes = 1024, .rounds = 11 },
     };
 
@@ -533,8 +536,8 @@ static void measure_cycles(char *folder)
         { "libdaemon", "cycle_libdaemon", "libdaemon-dev" },
     };
     static struct contestant list[VARIANTS_MAX];
-    static char cycles[] = "100";
-    enum { ROUNDS = 51 };
+    static char cycles[] = "50";
+    enum { ROUNDS = 41 };
 
     printf("\nPid file cycles in a folder on %s: %d runs of %s cycles\n", file_system(folder), ROUNDS,
            cycles);
@@ -554,15 +557,12 @@ static void measure_cycles(char *folder)
     compete(list, count, ROUNDS);
 
     bool is_counted = true;
-    double bare = 0;
     printf("  %-14s%10s%8s%12s%8s\n", "", "cycle ns", "ratio", "sys. calls", "locked");
     for (int i = 0; i < count; i++) {
-        double cycle = median(list[i].first, ROUNDS);
         double calls = count_calls(list[i].argv[0], pidfile);
         is_counted = is_counted && calls >= 0;
-        if (i == 0)
-            bare = cycle;
-        printf("  %-14s%10.0f%8.2f", list[i].name, cycle, cycle / bare);
+        printf("  %-14s", list[i].name);
+        show_time(list[i].first, list[0].first, ROUNDS, 10, 0);
         if (calls >= 0)
             printf("%12.2f", calls);
         else
@@ -593,16 +593,12 @@ static void measure_flags(void)
         list[i].argv[0] = program;
     compete(list, COUNT, ROUNDS);
 
-    double bare_check = 0, bare_signal = 0;
     printf("  %-14s%10s%8s%12s%8s\n", "", "check ns", "ratio", "signal ns", "ratio");
     for (int i = 0; i < COUNT; i++) {
-        double check = median(list[i].first, ROUNDS), signal = median(list[i].second, ROUNDS);
-        if (i == 0) {
-            bare_check = check;
-            bare_signal = signal;
-        }
-        printf("  %-14s%10.3f%8.2f%12.1f%8.2f\n", list[i].name, check, check / bare_check, signal,
-               signal / bare_signal);
+        printf("  %-14s", list[i].name);
+        show_time(list[i].first, list[0].first, ROUNDS, 10, 3);
+        show_time(list[i].second, list[0].second, ROUNDS, 12, 1);
+        puts("");
     }
     free(program);
 }
@@ -645,12 +641,16 @@ static void show_sizes(struct library *list, int count)
             peer = atof(tell("strip -o \"$2\" \"$1\" && wc -c < \"$2\"", list[i].path));
 
     puts("\nThe libraries on disk, stripped; the ratio is to libdaemon");
-    printf("  %-14s%10s%8s%8s%9s  %s\n", "", "bytes", "ratio", "relocs", "exports", "file, needs");
+    printf("  %-14s%10s%8s%8s%9s", "", "bytes", "ratio", "relocs", "exports");
+    puts("  file, needs");
     for (int i = 0; i < count; i++) {
         char *path = list[i].path;
         const char *size = tell("strip -o \"$2\" \"$1\" && wc -c < \"$2\"", path);
         printf("  %-14s%10s", list[i].name, size);
-        show_ratio(atof(size), peer);
+        if (peer > 0)
+            printf("%8.2f", atof(size) / peer);
+        else
+            printf("%8s", "-");
         printf("%8s", tell("readelf -rW \"$1\" | grep -c ' R_'", path));
         printf("%9s", tell("readelf --dyn-syms -W \"$1\" | awk '$5 ~ /GLOBAL|WEAK|UNIQUE/ && "
                            "$7 ~ /^[0-9]+$/ { n++ } END { print n + 0 }'", path));
@@ -674,14 +674,11 @@ static void show_loads(struct library *list, int count)
     fflush(stdout);
     compete(contestants, count, ROUNDS);
 
-    double nothing = 0;
-    printf("  %-14s%10s%8s%12s\n", "", "load us", "ratio", "dirty KiB");
+    printf("  %-14s%10s%8s%12s\n", "", "load ns", "ratio", "dirty KiB");
     for (int i = 0; i < count; i++) {
-        double load = median(contestants[i].first, ROUNDS) / 1000;
-        if (i == 0)
-            nothing = load;
-        printf("  %-14s%10.1f%8.2f%12.0f\n", contestants[i].name, load, load / nothing,
-               median(contestants[i].second, ROUNDS));
+        printf("  %-14s", contestants[i].name);
+        show_time(contestants[i].first, contestants[0].first, ROUNDS, 10, 0);
+        printf("%12.0f\n", median(contestants[i].second, ROUNDS));
     }
     free(program);
 }

@@ -33,8 +33,9 @@ static inline int64_t prepare(int argc, char *argv[])
     if (argc != 4)
         errx(2, "usage: %s PIDFILE CHANNEL MEBIBYTES", argv[0]);
 
+    static volatile char *heap;
     size_t size = strtoul(argv[3], NULL, 10) << 20;
-    volatile char *heap = malloc(size + 1);
+    heap = malloc(size + 1);
     if (heap == NULL)
         err(1, "cannot get %s MiB", argv[3]);
     for (size_t i = 0; i < size; i += 4096)

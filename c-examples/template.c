@@ -1,11 +1,11 @@
 /*
- * The complete daemon template of the guide, without its 80 lines of daemonize() and handler.
+ * The complete daemon template of the guide, without its own daemonize() and signal handler.
  *
  * usage: template [CONFIG [PIDFILE]]
  *
  * The hand-written daemonize() had to fork, start a session, move to "/", redirect three
- * descriptors and write the pid file. It left with status 0 before any of that was tried, so nobody
- * saw a failure; let a second daemon overwrite the pid file of the first; left that file writable
+ * descriptors and write the pid file. It left with status 0 right after the fork, so nobody saw a
+ * later failure; let a second daemon overwrite the pid file of the first; left that file writable
  * for everybody (umask 0 before fopen); and could get a terminal again (one fork). TERM before the
  * handlers were there killed it and left the pid file.
  */

@@ -106,19 +106,17 @@ pub struct PathBuffer {
 
 impl PathBuffer {
     /// The pieces one after the other; ENAMETOOLONG if they do not fit.
+    #[inline(never)]
     pub fn new(pieces: &[&[u8]]) -> nix::Result<Self> {
         let mut bytes = [0; libc::PATH_MAX as usize];
-        let mut length = 0;
-        for byte in pieces.iter().flat_map(|piece| piece.iter()) {
-            // The last byte stays NUL.
-            if length + 1 >= bytes.len() {
-                return Err(Errno::ENAMETOOLONG);
+        let mut rest = bytes.iter_mut();
+        for piece in pieces {
+            for byte in *piece {
+                *rest.next().ok_or(Errno::ENAMETOOLONG)? = *byte;
             }
-            if let Some(place) = bytes.get_mut(length) {
-                *place = *byte;
-            }
-            length += 1;
         }
+        // The last byte stays NUL.
+        rest.next().ok_or(Errno::ENAMETOOLONG)?;
         Ok(PathBuffer { bytes })
     }
 

@@ -1,10 +1,18 @@
 //! What strace(1) sees of a start: the calls with their arguments, for the reader of a report, and
 //! to check what our own tracer sees.
 
-use std::{collections::HashMap, fs, process::Stdio};
+use std::{
+    collections::HashMap,
+    fs,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+};
 
 use nix::{
-    sys::signal::{Signal, kill},
+    sys::{
+        signal::{Signal, kill},
+        wait::{WaitPidFlag, waitpid},
+    },
     unistd::Pid,
 };
 
@@ -22,32 +30,61 @@ pub struct Listed {
 pub fn of(bench: &Bench) -> Vec<Vec<Listed>> {
     let ready = bench.program.ready;
     let output = bench.scratch.path("strace");
-    let mut command = std::process::Command::new("strace");
+    let _ = fs::remove_file(&output); // of an earlier start
+    let mut command = Command::new("strace");
     command.args(["-f", "-s", "64", "-o"]).arg(&output).arg(&bench.executable);
     command.args(bench.program.arguments).current_dir(&bench.folder);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    let mut strace = command.spawn().unwrap();
+    let mut strace = Strace { child: command.spawn().unwrap(), output };
 
-    let read = || fs::read_to_string(&output).unwrap_or_default();
     let mut daemon = None;
     common::until("the daemon under strace is ready", || {
-        let mut calls = complete_calls(&read());
+        let mut calls = strace.calls();
         daemon = calls.find(|(_, text)| is_at(ready, text)).map(|(pid, _)| pid);
         daemon.is_some()
     });
     kill(Pid::from_raw(daemon.unwrap()), Signal::SIGTERM).unwrap();
-    assert!(common::has_ended_within(strace.id() as i32, common::DEADLINE), "strace hangs");
-    strace.wait().unwrap();
+    let id = strace.child.id() as i32;
+    assert!(common::has_ended_within(id, common::DEADLINE), "strace hangs");
+    strace.child.wait().unwrap();
+    for (pid, _) in strace.calls() {
+        // Orphans have become children of this process.
+        let _ = waitpid(Pid::from_raw(pid), Some(WaitPidFlag::WNOHANG));
+    }
     bench.clean_up();
-    by_process(ready, &read())
+    by_process(ready, strace.calls())
 }
 
-fn by_process(ready: Marker, text: &str) -> Vec<Vec<Listed>> {
+struct Strace {
+    child: Child,
+    output: PathBuf,
+}
+
+impl Strace {
+    fn calls(&self) -> impl Iterator<Item = (i32, String)> + use<> {
+        complete_calls(&fs::read_to_string(&self.output).unwrap_or_default())
+    }
+}
+
+impl Drop for Strace {
+    /// Without strace its tracees would go on.
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            for (pid, _) in self.calls() {
+                let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+            }
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+}
+
+fn by_process(ready: Marker, all: impl Iterator<Item = (i32, String)>) -> Vec<Vec<Listed>> {
     let mut pids = Vec::new();
     let mut calls: Vec<Vec<Listed>> = Vec::new();
     let mut has_begun = false;
     let mut daemon = None;
-    for (pid, text) in complete_calls(text) {
+    for (pid, text) in all {
         let role = pids.iter().position(|&known| known == pid).unwrap_or_else(|| {
             pids.push(pid);
             calls.push(Vec::new());

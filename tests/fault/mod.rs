@@ -193,12 +193,18 @@ fn clean_start(bench: &Bench) -> (Listing, Vec<Vec<i64>>) {
         if let Verdict::Wrong(what) = verdict {
             panic!("{}, without any fault: {}", bench.program.name(), what.join("; "));
         }
-        let theirs = listing.iter().flatten().map(|call| call.name.as_str());
-        let ours = clean.iter().flatten().map(|&call| calls::name(call));
-        let lengths = listing.iter().map(Vec::len).eq(clean.iter().map(Vec::len));
-        if lengths && theirs.eq(ours) {
+        let theirs: Vec<Vec<_>> = listing
+            .iter()
+            .map(|calls| calls.iter().map(|call| call.name.clone()).collect())
+            .collect();
+        let ours: Vec<Vec<_>> = clean
+            .iter()
+            .map(|calls| calls.iter().map(|&call| calls::name(call)).collect())
+            .collect();
+        if theirs == ours {
             return (listing, clean);
         }
+        eprintln!("once more, as strace sees\n{theirs:?}\nand our tracer\n{ours:?}");
     }
     panic!("our tracer and strace never see the same calls of {}", bench.program.name());
 }

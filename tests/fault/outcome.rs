@@ -99,8 +99,10 @@ pub fn with_calls(bench: &Bench, point: Option<&Point>) -> (Verdict, Vec<Vec<i64
 impl Bench<'_> {
     /// The target of a descriptor without what is new each time.
     fn shortened(&self, target: &str) -> String {
-        let folders = [&self.folder, &self.scratch].map(|folder| folder.path("").display().to_string());
-        let target = folders.iter().fold(target.to_owned(), |target, folder| target.replace(folder, ""));
+        let folders =
+            [&self.folder, &self.scratch].map(|folder| folder.path("").display().to_string());
+        let target =
+            folders.iter().fold(target.to_owned(), |target, folder| target.replace(folder, ""));
         target.split(":[").next().unwrap_or_default().to_owned()
     }
 }

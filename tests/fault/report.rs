@@ -1,13 +1,14 @@
-//! What is worth telling about the faults of a program, in lines: same calls with the same outcome
-//! together.
+//! What is worth telling about the faults of a program: the same outcome of the same call together.
 
-use std::{fmt, time::Duration};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use super::{Blow, Fault, exceptions, name_of};
 
 #[derive(Default)]
 pub struct Report {
     rows: Vec<Row>,
+    /// How often each reason for an exception served.
+    accepted: BTreeMap<&'static str, usize>,
 }
 
 struct Row {
@@ -21,7 +22,6 @@ struct Row {
 #[derive(PartialEq)]
 enum Outcome {
     Wrong(String),
-    Accepted { what: String, reason: &'static str },
     Slow { tenths: u128 },
 }
 
@@ -29,11 +29,10 @@ impl Report {
     /// `call` is how strace shows it.
     pub fn add_wrong(&mut self, fault: Fault, call: &str, what: Vec<String>) {
         for what in what {
-            let outcome = match exceptions::reason(fault, call, &what) {
-                Some(reason) => Outcome::Accepted { what, reason },
-                None => Outcome::Wrong(what),
-            };
-            self.add(fault, call, outcome);
+            match exceptions::reason(fault, call, &what) {
+                Some(reason) => *self.accepted.entry(reason).or_default() += 1,
+                None => self.add(fault, call, Outcome::Wrong(what)),
+            }
         }
     }
 
@@ -69,13 +68,15 @@ impl fmt::Display for Report {
         for row in &self.rows {
             let what = match &row.outcome {
                 Outcome::Wrong(what) => format!("WRONG: {what}"),
-                Outcome::Accepted { what, reason } => format!("accepted: {what}: {reason}"),
                 Outcome::Slow { tenths } => format!("slow: {tenths} tenths of a second"),
             };
             let blows: Vec<_> = row.blows.iter().map(ToString::to_string).collect();
             let process = name_of(row.role);
             writeln!(f, "{process} {}: {}", row.index, row.call)?;
             writeln!(f, "    {}\n    {what}", blows.join(", "))?;
+        }
+        for (reason, times) in &self.accepted {
+            writeln!(f, "accepted {times} times: {reason}")?;
         }
         Ok(())
     }

@@ -36,7 +36,7 @@ int main(int argc, char *argv[])
 
     switch (fork()) {
     case -1:
-        err(1, "cannot fork");
+        errx(1, "cannot go into the background"); /* but why? */
     case 0:
         break;
     default:
