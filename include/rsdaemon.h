@@ -57,7 +57,7 @@
 #define RSD_UMASK_NONE -2
 
 /**
- * rsd_options.stdio: RSD_STDIO_REDIRECT in the background, RSD_STDIO_KEEP in the foreground.
+ * rsd_options.stdio: RSD_STDIO_KEEP in the foreground without a log_file, else RSD_STDIO_REDIRECT.
  */
 #define RSD_STDIO_DEFAULT 0
 

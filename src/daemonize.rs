@@ -366,9 +366,10 @@ fn start_daemon(plan: Plan, channel: OwnedFd, signals: &SignalState, is_ready_at
 /// In the caller: leaves with the daemon's success, or cleans up and returns why there is none.
 fn wait(launcher: Launcher, options: &Options, plan: &Plan) -> Error {
     let name = options.name.unwrap_or_default().to_bytes();
-    let error = launcher.wait(name, options.ready_timeout_ms, |pid| {
-        if let (Some(place), Some(pid)) = (&plan.place, pid) {
-            pidfile::remove_left_by(place, &plan.style, pid);
+    let error = launcher.wait(name, options.ready_timeout_ms, || {
+        // A daemon that was killed has left it. Nobody has it locked, or it stays.
+        if let Some(place) = &plan.place {
+            let _ = pidfile::clear_stale(place, &plan.style);
         }
     });
     match pidfile::rewrite_for_program() {

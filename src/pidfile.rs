@@ -22,7 +22,7 @@ use nix::{
         stat::{FileStat, Mode, SFlag, fstat, fstatat},
         uio::{pread, pwrite},
     },
-    unistd::{Gid, Pid, Uid, UnlinkatFlags, ftruncate, geteuid, getpid, unlinkat},
+    unistd::{Gid, Uid, UnlinkatFlags, ftruncate, geteuid, getpid, unlinkat},
 };
 
 use self::newborn::Newborn;
@@ -223,15 +223,6 @@ pub fn clear_stale(place: &Place, style: &Style) -> Result<Cleared> {
         yield_now();
     }
     Err(busy(place))
-}
-
-/// Removes the file if it is the stale one of the daemon `pid`, which did not get to do it itself.
-pub fn remove_left_by(place: &Place, style: &Style, pid: Pid) {
-    if let Ok(Some(file)) = open_existing(place, style) {
-        if read_pid(&file) == Some(pid.as_raw()) {
-            let _ = clear_stale(place, style);
-        }
-    }
 }
 
 /// Opens the file that stands here, if one does. Looks before it opens: opening some devices acts.

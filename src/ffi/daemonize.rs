@@ -23,7 +23,7 @@ pub const RSD_UMASK_KEEP: c_int = -1;
 /// rsd_options.umask: a umask of 0, which makes what others create careless world-writable.
 pub const RSD_UMASK_NONE: c_int = -2;
 
-/// rsd_options.stdio: RSD_STDIO_REDIRECT in the background, RSD_STDIO_KEEP in the foreground.
+/// rsd_options.stdio: RSD_STDIO_KEEP in the foreground without a log_file, else RSD_STDIO_REDIRECT.
 pub const RSD_STDIO_DEFAULT: c_int = 0;
 /// rsd_options.stdio: stdin from /dev/null, stdout and stderr to the log file or /dev/null.
 pub const RSD_STDIO_REDIRECT: c_int = 1;
