@@ -140,7 +140,12 @@ pub fn launch(session_leader: bool) -> Result<Side> {
 impl Launcher {
     /// Leaves with status 0 once the daemon is ready, or with the status that it chose. Otherwise
     /// ends what is left of it, calls `clean_up` and returns why.
-    pub fn wait(self, name: &[u8], timeout_ms: Option<u32>, clean_up: impl FnOnce()) -> Error {
+    pub fn wait(
+        self,
+        name: &[u8],
+        timeout_ms: Option<u32>,
+        clean_up: impl FnOnce(Option<Pid>),
+    ) -> Error {
         let watch = self.daemon.and_then(|pid| process::pidfd_open(pid).ok());
         let watch = watch.as_ref().map(AsFd::as_fd);
         let message;
@@ -160,12 +165,12 @@ impl Launcher {
                 show(name, text);
                 self.await_end(watch, LAST_WORDS_MS);
                 self.end_daemon(watch);
-                clean_up();
+                clean_up(self.daemon.map(Pid::from_raw));
                 process::exit_now(status)
             }
             Word::Failed(error) => {
                 self.end_daemon(watch);
-                error::keeping_sentence(clean_up);
+                error::keeping_sentence(|| clean_up(self.daemon.map(Pid::from_raw)));
                 // A signal that cancelled the start arrives now.
                 match self.signals.restore() {
                     Ok(()) => error,
