@@ -161,6 +161,9 @@ int main(int argc, char *argv[])
         set_option(&options, argv[i], value);
     }
 
+    /* daemonize() is ready at once: whoever waits for that may send TERM before we go on. */
+    if (is_simple && install_signal_flags(&shutdown_flag, &reload_flag) == -1)
+        errx(1, "%s", rsd_last_error());
     errno = 4711;
     if (is_simple)
         result = daemonize(simple);
@@ -174,7 +177,7 @@ int main(int argc, char *argv[])
     for (int i = 1; i < argc; i++)
         misbehave(argv[i], argv[i] + strlen(argv[i]) + 1);
 
-    if (install_signal_flags(&shutdown_flag, &reload_flag) == -1)
+    if (!is_simple && install_signal_flags(&shutdown_flag, &reload_flag) == -1)
         exit(rsd_fail(5, rsd_last_error()));
     if (rsd_ready() == -1)
         exit(rsd_fail(6, rsd_last_error()));
