@@ -24,7 +24,7 @@ fn rounds(plain: u32) -> u32 {
 
 fn start(program: &Path, folder: &Folder) -> Command {
     let mut command = command(program);
-    command.arg("simple=d.pid").current_dir(folder);
+    command.arg("pidfile=./d.pid").current_dir(folder);
     command
 }
 
@@ -49,7 +49,7 @@ fn of_40_starts_at_once_exactly_one_survives_and_the_losers_say_who() {
             starts.into_iter().map(|start| start.wait_with_output().unwrap()).collect();
         let daemon = Daemon::of(&pidfile);
         let expected =
-            format!("daemon: 17 already running as pid {}, which holds d.pid\n", daemon.pid);
+            format!("daemon: 17 already running as pid {}, which holds ./d.pid\n", daemon.pid);
         let losers: Vec<_> = outputs.iter().filter(|output| !output.status.success()).collect();
         assert_eq!(losers.len(), 39, "round {round}");
         for loser in losers {
