@@ -15,7 +15,7 @@ use nix::{
 };
 
 use crate::{
-    channel::Message,
+    channel::{self, Word},
     error::{self, Error, OrCannot, Result},
     inherited::{self, Descriptors},
     kept::Kept,
@@ -351,14 +351,14 @@ fn start_daemon(plan: Plan, channel: OwnedFd, signals: &SignalState, is_ready_at
             }
             match ready() {
                 Ok(()) => return,
-                Err(error) => give_up(&Message::failed(&error)),
+                Err(error) => give_up(&Word::Failed(error)),
             };
             process::exit_now(1)
         }
         Err(error) => error,
     };
     if let Some(channel) = channel.unchecked() {
-        let _ = Message::failed(&failed).send(channel);
+        let _ = channel::send(channel, &Word::Failed(failed));
     }
     process::exit_now(1)
 }
@@ -400,7 +400,7 @@ pub fn ready() -> Result<()> {
     }
     if let Some(channel) = daemon.channel.take() {
         let sent = match channel.get() {
-            Some(channel) => Message::ready().send(channel),
+            Some(channel) => channel::send(channel, &Word::Ready),
             None => Err(Errno::EBADF),
         };
         if sent.is_err() {
@@ -420,7 +420,7 @@ fn closed_by_program(what: &[u8]) -> Error {
 /// `rsd_fail`: the launcher shows `text` and leaves with `status`. In the foreground the text goes
 /// to stderr.
 pub fn fail(status: i32, text: &[u8]) {
-    let was_told = give_up(&Message::gave_up(status, text));
+    let was_told = give_up(&Word::GaveUp { status, text });
     if let Some(daemon) = daemon().as_ref().filter(|daemon| !was_told && !daemon.is_ready) {
         let name = daemon.name.as_ref().map_or(c"", Text::as_c_str);
         launch::show(name.to_bytes(), text);
@@ -428,7 +428,7 @@ pub fn fail(status: i32, text: &[u8]) {
 }
 
 /// Lets go of everything and gives the launcher its word. Whether there was one.
-fn give_up(message: &Message) -> bool {
+fn give_up(word: &Word) -> bool {
     let mut daemon = daemon();
     let Some(daemon) = daemon.as_mut().filter(|daemon| daemon.owner == getpid()) else {
         return false;
@@ -436,7 +436,7 @@ fn give_up(message: &Message) -> bool {
     daemon.pidfile.take().into_iter().for_each(Held::release);
     let channel = daemon.channel.take();
     let channel = channel.as_ref().and_then(Kept::get);
-    channel.is_some_and(|channel| message.send(channel).is_ok())
+    channel.is_some_and(|channel| channel::send(channel, word).is_ok())
 }
 
 /// Registered once in the caller, since registering may allocate.

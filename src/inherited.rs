@@ -10,6 +10,7 @@ use crate::{
         load::{self, Inherited},
         signal::{self, Action, How, Set},
     },
+    text,
 };
 
 /// The descriptors that were open when the library was loaded and that nobody asked to keep.
@@ -28,7 +29,7 @@ impl<'a> Descriptors<'a> {
                 &[b"cannot tell which descriptors were inherited: /proc could not be read"],
             )
         })?;
-        let number = |name| load::environment(name)?.to_str().ok()?.parse::<i32>().ok();
+        let number = |name| text::number(load::environment(name)?.to_bytes())?.try_into().ok();
         let is_for_us = number(c"LISTEN_PID") == Some(getpid().as_raw());
         let passed = number(c"LISTEN_FDS").filter(|_| is_for_us).unwrap_or(0);
         Ok(Descriptors { list, keep, passed_end: passed.saturating_add(3) })

@@ -17,6 +17,7 @@ use crate::{
         process::{self, End, Fork, Wait},
         signal::{self, Action, How, Set},
     },
+    text,
 };
 
 /// How long a daemon that gave up may take to end before it is killed.
@@ -148,12 +149,9 @@ impl Launcher {
     ) -> Error {
         let watch = self.daemon.and_then(|pid| process::pidfd_open(pid).ok());
         let watch = watch.as_ref().map(AsFd::as_fd);
-        let message;
-        let outcome = match self.hear(watch, timeout_ms) {
-            Ok(heard) => {
-                message = heard;
-                message.word().unwrap_or_else(|| Word::Failed(closed()))
-            }
+        let mut message = Message::new();
+        let outcome = match self.hear(&mut message, watch, timeout_ms) {
+            Ok(()) => message.word().unwrap_or_else(|| Word::Failed(closed())),
             Err(error) => Word::Failed(error),
         };
         match outcome {
@@ -181,7 +179,12 @@ impl Launcher {
     }
 
     /// Waits for the daemon's word; an error is why there will be none.
-    fn hear(&self, watch: Option<BorrowedFd>, timeout_ms: Option<u32>) -> Result<Message> {
+    fn hear(
+        &self,
+        message: &mut Message,
+        watch: Option<BorrowedFd>,
+        timeout_ms: Option<u32>,
+    ) -> Result<()> {
         self.expect_middle()?;
         let waiting = [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGCHLD]
             .into_iter()
@@ -204,8 +207,8 @@ impl Launcher {
             };
             // Whether it has ended is asked before its word is looked for: it may end after it.
             let has_ended = self.end(libc::WNOHANG).is_some_and(|end| end.is_ok());
-            match Message::receive(self.channel.as_fd()) {
-                Ok(Some(message)) => return Ok(message),
+            match message.receive(self.channel.as_fd()) {
+                Ok(true) => return Ok(()),
                 Err(Errno::EAGAIN) if !has_ended => {}
                 Err(errno) if errno != Errno::EAGAIN && errno != Errno::ECONNRESET => {
                     return Err(errno).or_cannot("hear from the daemon");
@@ -325,11 +328,7 @@ pub fn show(name: &[u8], text: &[u8]) {
     let mut line = [0; channel::TEXT_MAX + 260];
     let colon: &[u8] = if name.is_empty() { b"" } else { b": " };
     let content = [name, colon, text.strip_suffix(b"\n").unwrap_or(text), b"\n"];
-    let mut length = 0;
-    for (to, from) in line.iter_mut().zip(content.into_iter().flatten()) {
-        *to = *from;
-        length += 1;
-    }
+    let length = text::join(&mut line, &content);
     if let Some(stderr) = file::borrowed(2) {
         let _ = write(stderr, line.get(..length).unwrap_or_default());
     }

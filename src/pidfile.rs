@@ -35,6 +35,7 @@ use crate::{
         retry,
         thread::Mutex,
     },
+    text,
 };
 
 /// How often we look again when another start changes the file under our hands. Each time means
@@ -364,21 +365,17 @@ fn read_pid(file: impl AsFd) -> Option<i32> {
     let mut bytes = [0; 16];
     let length = retry(|| pread(&file, &mut bytes, 0)).ok()?;
     let text = bytes.get(..length)?.split(|&byte| byte == b'\n').next()?;
-    if !text.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    let pid = core::str::from_utf8(text).ok()?.parse().ok()?;
-    (pid > 0).then_some(pid)
+    let pid = text::number(text).and_then(|pid| pid.try_into().ok());
+    pid.filter(|&pid: &i32| pid > 0)
 }
 
 /// Our pid and a newline, in one write. How long that is.
 fn write_pid(file: impl AsFd) -> nix::Result<usize> {
     let mut digits = Line::new();
     digits.push_number(getpid().as_raw() as u32);
-    let digits = digits.as_bytes();
-    let mut text = [b'\n'; 16];
-    text.iter_mut().zip(digits).for_each(|(to, from)| *to = *from);
-    let text = text.get(..digits.len() + 1).unwrap_or_default();
+    let mut text = [0; 16];
+    let length = text::join(&mut text, &[digits.as_bytes(), b"\n"]);
+    let text = text.get(..length).unwrap_or_default();
     match retry(|| pwrite(&file, text, 0))? {
         written if written == text.len() => Ok(written),
         _ => Err(Errno::ENOSPC),

@@ -10,6 +10,7 @@ use nix::{
 use crate::{
     error::{Error, OrCannot, Result},
     sys::user::{self, GROUPS_MAX, User},
+    text,
 };
 
 /// Who to become: looked up before the fork, since the databases allocate and take locks.
@@ -120,8 +121,7 @@ fn find_group(name: &CStr) -> Result<Gid> {
 
 /// -1 as an id means "leave it alone" to the kernel, so it is none.
 fn parse_id(name: &CStr) -> Option<u32> {
-    let id = name.to_str().ok().filter(|_| is_number(name))?.parse();
-    id.ok().filter(|&id| id != u32::MAX)
+    text::number(name.to_bytes()).filter(|&id| id != u32::MAX)
 }
 
 fn is_number(name: &CStr) -> bool {

@@ -51,6 +51,7 @@ pub unsafe extern "C" fn rsd_lock_pidfile(pidfile: *const c_char) -> c_int {
 
 /// # Safety
 /// `pidfile` is NULL or a C string that lives as long as the call.
+#[inline(never)] // two names, one copy
 unsafe fn lock(pidfile: *const c_char) -> c_int {
     run(|| {
         // SAFETY: our contract.

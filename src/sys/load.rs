@@ -2,7 +2,7 @@
 //! later nobody can tell what was inherited from what the program did itself.
 
 use std::{
-    os::fd::AsRawFd,
+    os::fd::{AsRawFd, OwnedFd},
     ptr, slice,
     sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering::Relaxed},
 };
@@ -13,6 +13,7 @@ use nix::{
 };
 
 use super::{file, signal, thread};
+use crate::text;
 
 /// An open file, told apart from a later one on the same number.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -89,7 +90,7 @@ fn note_descriptors() {
     let of_listing = listing.as_raw_fd();
 
     let mut count = 0;
-    for_each_number(&listing, |fd| count += usize::from(fd > 2 && fd != of_listing));
+    for_each_number(&listing, &mut |fd| count += usize::from(fd > 2 && fd != of_listing));
     // SAFETY: calloc(3) has no preconditions. One entry more, so that an empty list is not NULL.
     let start = unsafe { libc::calloc(count + 1, size_of::<Inherited>()) }.cast::<Inherited>();
     if start.is_null() {
@@ -101,7 +102,7 @@ fn note_descriptors() {
     // SAFETY: lseek(2) takes no pointers.
     unsafe { libc::lseek(of_listing, 0, libc::SEEK_SET) };
     let mut noted = 0;
-    for_each_number(&listing, |fd| {
+    for_each_number(&listing, &mut |fd| {
         if fd < 3 || fd == of_listing {
             return;
         }
@@ -121,7 +122,7 @@ pub fn identity(fd: i32) -> Option<Identity> {
 }
 
 /// Reads a directory whose names are numbers. Without readdir(3), which allocates.
-fn for_each_number(directory: &impl AsRawFd, mut visit: impl FnMut(i32)) {
+fn for_each_number(directory: &OwnedFd, visit: &mut dyn FnMut(i32)) {
     let mut buffer = [0u8; 4096];
     loop {
         // SAFETY: the pointer and the length are those of one array, which lives across the call.
@@ -144,10 +145,8 @@ fn for_each_number(directory: &impl AsRawFd, mut visit: impl FnMut(i32)) {
         while let Some(&[low, high]) = entries.get(16..18) {
             let record_length = usize::from(u16::from_ne_bytes([low, high]));
             let name = entries.get(19..).unwrap_or_default();
-            let number = core::ffi::CStr::from_bytes_until_nul(name)
-                .ok()
-                .and_then(|name| name.to_str().ok()?.parse().ok());
-            if let Some(number) = number {
+            let name = name.split(|&byte| byte == 0).next().unwrap_or_default();
+            if let Some(Ok(number)) = text::number(name).map(i32::try_from) {
                 visit(number);
             }
             match entries.get(record_length..) {

@@ -16,35 +16,53 @@ pub struct User {
 pub(crate) const GROUPS_MAX: usize = 1024;
 
 /// Memory for what the databases return, grown until it fits. Given back on drop.
-struct Scratch(Vec<u8>);
+struct Scratch {
+    start: *mut libc::c_void,
+    length: usize,
+}
 
 impl Scratch {
     const FIRST: usize = 1024;
     const LAST: usize = 1 << 20;
 
     fn grow(&mut self) -> nix::Result<()> {
-        let wanted = (self.0.capacity() * 4).max(Scratch::FIRST);
-        if wanted > Scratch::LAST {
+        let length = (self.length * 4).max(Scratch::FIRST);
+        if length > Scratch::LAST {
             return Err(Errno::ERANGE);
         }
-        self.0.try_reserve_exact(wanted).map_err(|_| Errno::ENOMEM)
+        // SAFETY: `start` is NULL or what this function got before.
+        let start = unsafe { libc::realloc(self.start, length) };
+        if start.is_null() {
+            return Err(Errno::ENOMEM);
+        }
+        self.start = start;
+        self.length = length;
+        Ok(())
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // SAFETY: NULL, or what realloc(3) gave us, and nobody else frees it.
+        unsafe { libc::free(self.start) };
     }
 }
 
 /// Calls a lookup with ever more memory. It returns an errno, and whether it found something.
-fn look_up<T>(
-    mut call: impl FnMut(*mut libc::c_char, usize) -> (i32, Option<T>),
-) -> nix::Result<Option<T>> {
-    let mut scratch = Scratch(Vec::new());
+#[inline(never)]
+fn look_up(call: &mut dyn FnMut(*mut libc::c_char, usize) -> (i32, bool)) -> nix::Result<bool> {
+    let mut scratch = Scratch { start: core::ptr::null_mut(), length: 0 };
     scratch.grow()?;
     loop {
-        match call(scratch.0.as_mut_ptr().cast(), scratch.0.capacity()) {
-            (_, Some(found)) => return Ok(Some(found)),
+        match call(scratch.start.cast(), scratch.length) {
+            (_, true) => return Ok(true),
             // getpwnam(3): these also mean "not found".
-            (0 | libc::ENOENT | libc::ESRCH | libc::EBADF | libc::EPERM, None) => return Ok(None),
-            (libc::ERANGE, None) => scratch.grow()?,
-            (libc::EINTR, None) => {}
-            (errno, None) => return Err(Errno::from_raw(errno)),
+            (0 | libc::ENOENT | libc::ESRCH | libc::EBADF | libc::EPERM, false) => {
+                return Ok(false);
+            }
+            (libc::ERANGE, false) => scratch.grow()?,
+            (libc::EINTR, false) => {}
+            (errno, false) => return Err(Errno::from_raw(errno)),
         }
     }
 }
@@ -55,39 +73,38 @@ fn zeroed<T: Copy>() -> T {
 }
 
 pub fn user_by_name(name: &CStr) -> nix::Result<Option<User>> {
-    look_up(|memory, length| {
-        let mut entry: libc::passwd = zeroed();
+    let mut entry: libc::passwd = zeroed();
+    let is_found = look_up(&mut |memory, length| {
         let mut found = core::ptr::null_mut();
         // SAFETY: a C string, two writable outputs, and `length` bytes of writable memory.
         let errno =
             unsafe { libc::getpwnam_r(name.as_ptr(), &mut entry, memory, length, &mut found) };
-        (errno, user(&entry, found))
-    })
+        (errno, !found.is_null())
+    })?;
+    Ok(is_found.then_some(User { uid: entry.pw_uid, gid: entry.pw_gid }))
 }
 
 pub fn user_by_id(uid: uid_t) -> nix::Result<Option<User>> {
-    look_up(|memory, length| {
-        let mut entry: libc::passwd = zeroed();
+    let mut entry: libc::passwd = zeroed();
+    let is_found = look_up(&mut |memory, length| {
         let mut found = core::ptr::null_mut();
         // SAFETY: two writable outputs, and `length` bytes of writable memory.
         let errno = unsafe { libc::getpwuid_r(uid, &mut entry, memory, length, &mut found) };
-        (errno, user(&entry, found))
-    })
-}
-
-fn user(entry: &libc::passwd, found: *mut libc::passwd) -> Option<User> {
-    (!found.is_null()).then_some(User { uid: entry.pw_uid, gid: entry.pw_gid })
+        (errno, !found.is_null())
+    })?;
+    Ok(is_found.then_some(User { uid: entry.pw_uid, gid: entry.pw_gid }))
 }
 
 pub fn group_by_name(name: &CStr) -> nix::Result<Option<gid_t>> {
-    look_up(|memory, length| {
-        let mut entry: libc::group = zeroed();
+    let mut entry: libc::group = zeroed();
+    let is_found = look_up(&mut |memory, length| {
         let mut found = core::ptr::null_mut();
         // SAFETY: a C string, two writable outputs, and `length` bytes of writable memory.
         let errno =
             unsafe { libc::getgrnam_r(name.as_ptr(), &mut entry, memory, length, &mut found) };
-        (errno, (!found.is_null()).then_some(entry.gr_gid))
-    })
+        (errno, !found.is_null())
+    })?;
+    Ok(is_found.then_some(entry.gr_gid))
 }
 
 /// The groups that the database gives `user`, and `group`. How many there are; E2BIG if too many.
