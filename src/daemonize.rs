@@ -9,7 +9,7 @@ use std::{
 
 use nix::{
     errno::Errno,
-    fcntl::{OFlag, open},
+    fcntl::OFlag,
     sys::stat::{Mode, stat},
     unistd::{Pid, fchdir, getpid},
 };
@@ -25,7 +25,7 @@ use crate::{
     stdio,
     sys::{
         file::{self, PathBuffer, Text},
-        process, retry, signal,
+        process, signal,
         thread::{Guard, Mutex},
     },
 };
@@ -135,7 +135,7 @@ fn start(options: &Options, is_ready_at_once: bool) -> Result<()> {
     if !options.foreground {
         refuse_to_fork(options.allow_threads)?;
     }
-    let plan = Plan::prepare(options)?;
+    let mut plan = Plan::prepare(options)?;
     remove_pidfile_at_exit()?;
     error::sentence(); // allocated now, not after the fork
     if options.foreground {
@@ -143,10 +143,10 @@ fn start(options: &Options, is_ready_at_once: bool) -> Result<()> {
     }
     match launch::launch(options.session_leader)? {
         Side::Daemon { channel, signals } => {
-            start_daemon(plan, channel, &signals, is_ready_at_once);
+            start_daemon(&mut plan, channel, &signals, is_ready_at_once);
             Ok(())
         }
-        Side::Launcher(launcher) => Err(wait(launcher, options, &plan)),
+        Side::Launcher(launcher) => Err(wait(launcher, &plan)),
     }
 }
 
@@ -168,62 +168,69 @@ fn refuse_to_fork(allow_threads: bool) -> Result<()> {
 
 /// All that the options name, looked up and opened in the caller.
 struct Plan<'a> {
-    foreground: bool,
-    session_leader: bool,
-    reset_signals: bool,
-    umask: Option<u32>,
-    stdio: Stdio,
+    options: &'a Options<'a>,
     name: Option<Text>,
     null: OwnedFd,
     log: Option<OwnedFd>,
     directory: Option<OwnedFd>,
     inherited: Option<Descriptors<'a>>,
-    target: Option<Target>,
+    target: Target,
     place: Option<Place>,
     style: Style,
-    pidfile_at_ready: bool,
 }
 
 impl<'a> Plan<'a> {
-    fn prepare(options: &Options<'a>) -> Result<Self> {
-        let copy_name = |name| Text::new(name).or_cannot("keep the name");
-        Ok(Plan {
-            foreground: options.foreground,
-            session_leader: options.session_leader,
-            reset_signals: options.reset_signals,
-            umask: options.umask,
-            stdio: options.stdio,
-            name: options.name.map(copy_name).transpose()?,
-            inherited: options.close_inherited.map(Descriptors::except).transpose()?,
-            target: Target::look_up(options.user, options.group)?,
-            style: Style {
-                mode: options.pidfile_mode,
-                owner: options.pidfile_owner.map(privileges::find_owner).transpose()?,
-            },
+    /// One after the other into a plan that is whole at every moment: a failure in the middle of a
+    /// struct literal needs code to take back each part of it.
+    fn prepare(options: &'a Options<'a>) -> Result<Self> {
+        let mut plan = Plan {
+            options,
+            name: None,
             null: stdio::open_null()?,
-            directory: options.directory.map(open_directory).transpose()?,
-            place: options
-                .pidfile
-                .map(|path| place(path, options.pidfile_may_be_name))
-                .transpose()?,
-            log: options
-                .log_file
-                .map(|path| stdio::open_log(path, options.log_file_mode))
-                .transpose()?,
-            pidfile_at_ready: options.pidfile_at_ready,
-        })
+            log: None,
+            directory: None,
+            inherited: None,
+            target: Target::nobody(),
+            place: None,
+            style: Style { mode: options.pidfile_mode, owner: None },
+        };
+        if let Some(name) = options.name {
+            plan.name = Some(Text::new(name.to_bytes()).or_cannot("keep the name")?);
+        }
+        if let Some(keep) = options.close_inherited {
+            plan.inherited = Some(Descriptors::except(keep)?);
+        }
+        plan.target.look_up(options.user, options.group)?;
+        if let Some(owner) = options.pidfile_owner {
+            plan.style.owner = Some(privileges::find_owner(owner)?);
+        }
+        if let Some(path) = options.directory {
+            plan.directory = Some(open_directory(path)?);
+        }
+        if let Some(path) = options.pidfile {
+            plan.place = Some(place(path, options.pidfile_may_be_name)?);
+        }
+        if let Some(path) = options.log_file {
+            plan.log = Some(stdio::open_log(path, options.log_file_mode)?);
+        }
+        Ok(plan)
     }
 
     /// Makes this process the daemon. The pid file comes after all that can fail without leaving
     /// anything behind, and before privileges are given up.
-    fn carry_out(mut self, channel: Option<&OwnedFd>, signals: Option<&SignalState>) -> Result<()> {
+    #[inline(never)] // two callers
+    fn carry_out(
+        &mut self,
+        channel: Option<&OwnedFd>,
+        signals: Option<&SignalState>,
+    ) -> Result<()> {
         if let Some(signals) = signals {
             signals.restore_actions()?;
         }
         if let Some(directory) = &self.directory {
             fchdir(directory).or_cannot("change the working directory")?;
         }
-        if let Some(mask) = self.umask {
+        if let Some(mask) = self.options.umask {
             process::set_umask(mask);
         }
         if let Some(inherited) = &self.inherited {
@@ -232,17 +239,15 @@ impl<'a> Plan<'a> {
         pidfile::rewrite_for_program()?;
         let pidfile = self.take_pidfile()?;
         let rest = self.redirect().and_then(|output_at_ready| {
-            if let Some(target) = &self.target {
-                target.assume()?;
-            }
-            if self.session_leader && !self.foreground {
+            self.target.assume()?;
+            if self.options.session_leader && !self.options.foreground {
                 // The terminal may have hung up between fork and setsid.
                 signal::discard(libc::SIGHUP);
             }
             if let Some(signals) = signals {
                 signals.restore_mask()?;
             }
-            if self.reset_signals {
+            if self.options.reset_signals {
                 inherited::reset_signals()?;
             }
             Ok(output_at_ready)
@@ -272,7 +277,7 @@ impl<'a> Plan<'a> {
         let Some(place) = self.place.take() else {
             return Ok(None);
         };
-        if !self.pidfile_at_ready {
+        if !self.options.pidfile_at_ready {
             let lock = pidfile::lock(&place, &self.style)?;
             return Ok(Some(Held::new(place, lock)));
         }
@@ -285,7 +290,7 @@ impl<'a> Plan<'a> {
     fn redirect(&self) -> Result<Option<Kept>> {
         let output = self.log.as_ref().unwrap_or(&self.null);
         let mut later = None;
-        match self.stdio {
+        match self.options.stdio {
             Stdio::Kept => {}
             Stdio::Redirected => {
                 stdio::redirect_input(&self.null)?;
@@ -316,10 +321,8 @@ impl<'a> Plan<'a> {
 }
 
 fn open_directory(path: &CStr) -> Result<OwnedFd> {
-    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    retry(|| open(path, flags, Mode::empty()))
-        .and_then(file::above_stdio)
-        .or_cannot_at("open the working directory", path)
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
+    file::open(path, flags, Mode::empty()).or_cannot_at("open the working directory", path)
 }
 
 /// A path, or where allowed a name: "mydaemon" is /run/mydaemon.pid.
@@ -329,13 +332,14 @@ fn place(path: &CStr, may_be_name: bool) -> Result<Place> {
         return Place::fixed(path);
     }
     let ending: &[u8] = if bytes.ends_with(b".pid") { b"" } else { b".pid" };
-    let path = PathBuffer::new(&[b"/run/", bytes, ending]).or_cannot_at("use the path", path)?;
-    Place::fixed(path.as_c_str())
+    let mut buffer = PathBuffer::new();
+    let path = buffer.join(&[b"/run/", bytes, ending]).or_cannot_at("use the path", path)?;
+    Place::fixed(path)
 }
 
 /// In the new process: becomes the daemon or tells the launcher why not, and ends.
-fn start_daemon(plan: Plan, channel: OwnedFd, signals: &SignalState, is_ready_at_once: bool) {
-    let started = match plan.session_leader {
+fn start_daemon(plan: &mut Plan, channel: OwnedFd, signals: &SignalState, is_ready_at_once: bool) {
+    let started = match plan.options.session_leader {
         true => nix::unistd::setsid().map(drop).or_cannot("start a session"),
         false => Ok(()),
     };
@@ -364,7 +368,8 @@ fn start_daemon(plan: Plan, channel: OwnedFd, signals: &SignalState, is_ready_at
 }
 
 /// In the caller: leaves with the daemon's success, or cleans up and returns why there is none.
-fn wait(launcher: Launcher, options: &Options, plan: &Plan) -> Error {
+fn wait(launcher: Launcher, plan: &Plan) -> Error {
+    let options = plan.options;
     let name = options.name.unwrap_or_default().to_bytes();
     let error = launcher.wait(name, options.ready_timeout_ms, |pid| {
         if let (Some(place), Some(pid)) = (&plan.place, pid) {

@@ -17,12 +17,12 @@ use std::{
 
 use nix::{
     errno::Errno,
-    fcntl::{AT_FDCWD, AtFlags, OFlag, open, openat},
+    fcntl::{AT_FDCWD, OFlag},
     sys::{
-        stat::{FileStat, Mode, SFlag, fstat, fstatat},
+        stat::{FileStat, Mode, SFlag},
         uio::{pread, pwrite},
     },
-    unistd::{Gid, Pid, Uid, UnlinkatFlags, ftruncate, geteuid, getpid, unlinkat},
+    unistd::{Gid, Pid, Uid, geteuid, getpid},
 };
 
 use self::newborn::Newborn;
@@ -30,7 +30,7 @@ use crate::{
     error::{Error, Line, OrCannot, Result},
     kept::Kept,
     sys::{
-        file::{self, Lock, PathBuffer, Text},
+        file::{self, Lock, Text},
         load::{Identity, identity},
         retry,
         thread::Mutex,
@@ -48,6 +48,8 @@ pub struct Place {
     directory: Option<Kept>,
     /// The path as the caller gave it.
     path: Text,
+    /// The directory in it, or "/" or ".".
+    folder: Text,
     /// Where the file's name begins in the path.
     name_at: usize,
 }
@@ -64,9 +66,15 @@ impl Place {
         if name_at == bytes.len() {
             return Err(refused(Errno::EISDIR, path, b"it is a directory"));
         }
+        let folder = match name_at {
+            0 => b".",
+            1 => b"/",
+            _ => bytes.get(..name_at - 1).unwrap_or_default(),
+        };
         Ok(Place {
             directory: None,
-            path: Text::new(path).or_cannot_at("use the path", path)?,
+            path: Text::new(bytes).or_cannot_at("use the path", path)?,
+            folder: Text::new(folder).or_cannot_at("use the path", path)?,
             name_at,
         })
     }
@@ -74,10 +82,8 @@ impl Place {
     /// The path as it is seen from the working directory now, wherever the process goes later.
     pub fn fixed(path: &CStr) -> Result<Self> {
         let mut place = Place::here(path)?;
-        let folder = place.folder().or_cannot_at("use the path", path)?;
-        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        let directory = retry(|| open(folder.as_c_str(), flags, Mode::empty()))
-            .and_then(file::above_stdio)
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
+        let directory = file::open(place.folder(), flags, Mode::empty())
             .or_cannot_at("open the directory of", path)?;
         place.directory = Some(Kept::new(directory));
         Ok(place)
@@ -94,9 +100,7 @@ impl Place {
 
     /// What the file is called by itself.
     fn file_name(&self) -> &CStr {
-        let bytes = self.shown().to_bytes_with_nul();
-        let name = bytes.get(self.name_at..).unwrap_or_default();
-        CStr::from_bytes_with_nul(name).unwrap_or(c"")
+        self.path.tail(self.name_at)
     }
 
     /// The file, as seen from `at()`.
@@ -108,12 +112,10 @@ impl Place {
     }
 
     /// The directory, as seen from `at()`.
-    fn folder(&self) -> nix::Result<PathBuffer> {
-        let path = self.shown().to_bytes();
-        match (&self.directory, self.name_at) {
-            (Some(_), _) | (None, 0) => PathBuffer::new(&[b"."]),
-            (None, 1) => PathBuffer::new(&[b"/"]),
-            (None, name_at) => PathBuffer::new(&[path.get(..name_at - 1).unwrap_or_default()]),
+    fn folder(&self) -> &CStr {
+        match self.directory {
+            Some(_) => c".",
+            None => self.folder.as_c_str(),
         }
     }
 
@@ -123,16 +125,16 @@ impl Place {
     }
 
     fn stat(&self) -> nix::Result<FileStat> {
-        fstatat(self.at(), self.name(), AtFlags::AT_SYMLINK_NOFOLLOW)
+        file::lstat_at(self.at(), self.name())
     }
 
     fn open(&self, flags: OFlag, mode: Mode) -> nix::Result<OwnedFd> {
-        let always = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
-        retry(|| openat(self.at(), self.name(), flags | always, mode)).and_then(file::above_stdio)
+        let always = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+        file::open_at(self.at(), self.name(), flags | always, mode)
     }
 
     fn unlink(&self) -> nix::Result<()> {
-        unlinkat(self.at(), self.name(), UnlinkatFlags::NoRemoveDir)
+        file::unlink_at(self.at(), self.name())
     }
 
     /// Whether `stat` is of the file that stands here now.
@@ -210,7 +212,7 @@ pub fn clear_stale(place: &Place, style: &Style) -> Result<Cleared> {
         if !file::try_lock(stale.as_fd(), Lock::Shared).or_cannot_at("lock", place.shown())? {
             return Err(already_running(place, &stale));
         }
-        let stat = fstat(&stale).or_cannot_at("examine", place.shown())?;
+        let stat = file::fstat(stale.as_fd()).or_cannot_at("examine", place.shown())?;
         if stat.st_nlink > 1 {
             return Err(refused(Errno::EMLINK, place.shown(), b"it has hard links"));
         }
@@ -229,7 +231,7 @@ pub fn clear_stale(place: &Place, style: &Style) -> Result<Cleared> {
 /// Removes the file if it is the stale one of the daemon `pid`, which did not get to do it itself.
 pub fn remove_left_by(place: &Place, style: &Style, pid: Pid) {
     if let Ok(Some(file)) = open_existing(place, style) {
-        if read_pid(&file) == Some(pid.as_raw()) {
+        if read_pid(file.as_fd()) == Some(pid.as_raw()) {
             let _ = clear_stale(place, style);
         }
     }
@@ -247,7 +249,7 @@ fn open_existing(place: &Place, style: &Style) -> Result<Option<OwnedFd>> {
         Err(Errno::ENOENT) => return Ok(None),
         Err(errno) => return Err(cannot("open", errno, place)),
     };
-    let stat = fstat(&file).or_cannot_at("examine", place.shown())?;
+    let stat = file::fstat(file.as_fd()).or_cannot_at("examine", place.shown())?;
     examine(place, style, &stat)?;
     Ok(Some(file))
 }
@@ -268,7 +270,7 @@ fn examine(place: &Place, style: &Style, stat: &FileStat) -> Result<()> {
 
 /// Removes the pid file if `lock` is its lock and this process wrote it.
 pub fn remove(place: &Place, lock: BorrowedFd) -> Result<()> {
-    let stat = fstat(lock).or_cannot_at("examine the lock of", place.shown())?;
+    let stat = file::fstat(lock).or_cannot_at("examine the lock of", place.shown())?;
     if !place.is(&stat) {
         return Err(refused(Errno::ESTALE, place.shown(), b"it is not the file that is locked"));
     }
@@ -281,9 +283,7 @@ pub fn remove(place: &Place, lock: BorrowedFd) -> Result<()> {
 /// Where the directory does not let us remove the file any more, an empty one names nobody.
 fn unlink_or_empty(place: &Place, lock: BorrowedFd) -> nix::Result<()> {
     match place.unlink() {
-        Err(Errno::EACCES | Errno::EPERM | Errno::EROFS | Errno::EBUSY) => {
-            retry(|| ftruncate(lock, 0))
-        }
+        Err(Errno::EACCES | Errno::EPERM | Errno::EROFS | Errno::EBUSY) => file::truncate(lock, 0),
         result => result,
     }
 }
@@ -307,7 +307,7 @@ impl Held {
     /// Removes the file and lets go of the lock.
     pub fn release(self) {
         if let (true, Some(lock)) = (self.place.is_intact(), self.lock.get()) {
-            if fstat(lock).is_ok_and(|stat| self.place.is(&stat)) {
+            if file::fstat(lock).is_ok_and(|stat| self.place.is(&stat)) {
                 let _ = unlink_or_empty(&self.place, lock);
             }
         }
@@ -341,7 +341,7 @@ pub fn rewrite_for_program() -> Result<()> {
 
 fn already_running(place: &Place, file: &OwnedFd) -> Error {
     let mut pid = Line::new();
-    if let Some(number) = read_pid(file) {
+    if let Some(number) = read_pid(file.as_fd()) {
         pid.push(b" as pid ");
         pid.push_number(number as u32);
     }
@@ -361,22 +361,22 @@ fn refused(errno: Errno, path: &CStr, why: &[u8]) -> Error {
 }
 
 /// The pid in the first line. Anything that is not one, 0 and negative numbers too, is nothing.
-fn read_pid(file: impl AsFd) -> Option<i32> {
+fn read_pid(file: BorrowedFd) -> Option<i32> {
     let mut bytes = [0; 16];
-    let length = retry(|| pread(&file, &mut bytes, 0)).ok()?;
+    let length = retry(|| pread(file, &mut bytes, 0)).ok()?;
     let text = bytes.get(..length)?.split(|&byte| byte == b'\n').next()?;
     let pid = text::number(text).and_then(|pid| pid.try_into().ok());
     pid.filter(|&pid: &i32| pid > 0)
 }
 
 /// Our pid and a newline, in one write. How long that is.
-fn write_pid(file: impl AsFd) -> nix::Result<usize> {
+fn write_pid(file: BorrowedFd) -> nix::Result<usize> {
     let mut digits = Line::new();
     digits.push_number(getpid().as_raw() as u32);
     let mut text = [0; 16];
     let length = text::join(&mut text, &[digits.as_bytes(), b"\n"]);
     let text = text.get(..length).unwrap_or_default();
-    match retry(|| pwrite(&file, text, 0))? {
+    match retry(|| pwrite(file, text, 0))? {
         written if written == text.len() => Ok(written),
         _ => Err(Errno::ENOSPC),
     }

@@ -7,15 +7,12 @@ use std::{
     thread::yield_now,
 };
 
-use nix::{errno::Errno, sys::stat::fstat, unistd::ftruncate};
+use nix::errno::Errno;
 
 use super::{ATTEMPTS, Place, Style, already_running, busy, open_existing, refused, write_pid};
 use crate::{
     error::{Error, OrCannot, Result},
-    sys::{
-        file::{self, Lock},
-        retry,
-    },
+    sys::file::{self, Lock},
 };
 
 /// Locks the existing file; `otherwise` is why no new one could be made.
@@ -25,7 +22,7 @@ pub fn lock(place: &Place, style: &Style, otherwise: Error) -> Result<OwnedFd> {
             return Err(otherwise);
         };
         if file::try_lock(file.as_fd(), Lock::Exclusive).or_cannot_at("lock", place.shown())? {
-            let stat = fstat(&file).or_cannot_at("examine", place.shown())?;
+            let stat = file::fstat(file.as_fd()).or_cannot_at("examine", place.shown())?;
             if stat.st_nlink > 1 {
                 return Err(refused(Errno::EMLINK, place.shown(), b"it has hard links"));
             }
@@ -44,5 +41,5 @@ pub fn lock(place: &Place, style: &Style, otherwise: Error) -> Result<OwnedFd> {
 /// Our pid over what is there: the first line is right at every moment.
 pub fn write(file: BorrowedFd) -> nix::Result<()> {
     let length = write_pid(file)?;
-    retry(|| ftruncate(file, length as i64))
+    file::truncate(file, length as i64)
 }

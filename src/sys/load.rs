@@ -117,7 +117,7 @@ fn note_descriptors() {
 
 /// What is open on this number now.
 pub fn identity(fd: i32) -> Option<Identity> {
-    let stat = nix::sys::stat::fstat(file::borrowed(fd)?).ok()?;
+    let stat = file::fstat(file::borrowed(fd)?).ok()?;
     Some(stat.into())
 }
 

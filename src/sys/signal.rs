@@ -9,7 +9,7 @@ use std::{
 use libc::c_int;
 use nix::errno::Errno;
 
-use super::file;
+use super::{check, file};
 
 /// What happens on a signal, as sigaction(2) has it.
 #[derive(Clone, Copy)]
@@ -48,14 +48,14 @@ impl Action {
 pub fn action(signo: c_int) -> nix::Result<Action> {
     let mut old = Action::default();
     // SAFETY: `old` is writable and lives across the call; nothing is installed.
-    Errno::result(unsafe { libc::sigaction(signo, ptr::null(), &mut old.0) }).map(|_| old)
+    check(unsafe { libc::sigaction(signo, ptr::null(), &mut old.0) }).map(|_| old)
 }
 
 pub fn set_action(signo: c_int, action: &Action) -> nix::Result<Action> {
     let mut old = Action::default();
     // SAFETY: both structs live across the call. The handler is SIG_DFL, SIG_IGN, raise_flag, which
     // is never unmapped (-z nodelete), or one that the program itself had installed.
-    Errno::result(unsafe { libc::sigaction(signo, &action.0, &mut old.0) }).map(|_| old)
+    check(unsafe { libc::sigaction(signo, &action.0, &mut old.0) }).map(|_| old)
 }
 
 static SHUTDOWN: AtomicPtr<c_int> = AtomicPtr::new(ptr::null_mut());

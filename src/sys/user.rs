@@ -5,6 +5,8 @@ use core::ffi::CStr;
 use libc::{gid_t, uid_t};
 use nix::errno::Errno;
 
+use super::check;
+
 /// What the user database says.
 #[derive(Clone, Copy)]
 pub struct User {
@@ -121,12 +123,12 @@ pub fn groups_of(user: &CStr, group: gid_t, list: &mut [gid_t; GROUPS_MAX]) -> n
 /// setgroups(2) through the C library, so that it holds for all threads.
 pub fn set_groups(groups: &[gid_t]) -> nix::Result<()> {
     // SAFETY: the pointer and the length are those of one slice, which lives across the call.
-    Errno::result(unsafe { libc::setgroups(groups.len(), groups.as_ptr()) }).map(drop)
+    check(unsafe { libc::setgroups(groups.len(), groups.as_ptr()) }).map(drop)
 }
 
 /// How many supplementary groups this process has.
 pub fn group_count() -> nix::Result<usize> {
     // SAFETY: with size 0 nothing is written.
     let count = unsafe { libc::getgroups(0, core::ptr::null_mut()) };
-    Errno::result(count).map(|count| count as usize)
+    check(count).map(|count| count as usize)
 }
