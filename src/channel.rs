@@ -38,6 +38,7 @@ pub struct Message {
 }
 
 /// The launcher's end and the daemon's.
+#[inline(never)]
 pub fn pair() -> Result<(OwnedFd, OwnedFd)> {
     socket::pair()
         .and_then(|(ours, daemons)| Ok((above_stdio(ours)?, above_stdio(daemons)?)))
@@ -74,6 +75,7 @@ impl Message {
         Ok(self.length >= 5)
     }
 
+    #[inline(never)]
     pub fn word(&self) -> Option<Word<'_>> {
         let (head, text) = self.bytes.get(..self.length)?.split_at_checked(5)?;
         let &[kind, a, b, c, d] = head else { return None };

@@ -151,6 +151,7 @@ fn start(options: &Options, is_ready_at_once: bool) -> Result<()> {
 }
 
 /// Why this process must not fork and leave.
+#[inline(never)]
 fn refuse_to_fork(allow_threads: bool) -> Result<()> {
     if getpid().as_raw() == 1 {
         let why: &[u8] =
@@ -182,6 +183,7 @@ struct Plan<'a> {
 impl<'a> Plan<'a> {
     /// One after the other into a plan that is whole at every moment: a failure in the middle of a
     /// struct literal needs code to take back each part of it.
+    #[inline(never)]
     fn prepare(options: &'a Options<'a>) -> Result<Self> {
         let mut plan = Plan {
             options,
@@ -273,6 +275,7 @@ impl<'a> Plan<'a> {
     }
 
     /// Takes the pid file now, or makes sure that nobody has it if it comes later.
+    #[inline(never)]
     fn take_pidfile(&mut self) -> Result<Option<Held>> {
         let Some(place) = self.place.take() else {
             return Ok(None);
@@ -287,6 +290,7 @@ impl<'a> Plan<'a> {
     }
 
     /// Returns what stdout and stderr become when ready.
+    #[inline(never)]
     fn redirect(&self) -> Result<Option<Kept>> {
         let output = self.log.as_ref().unwrap_or(&self.null);
         let mut later = None;
@@ -320,12 +324,14 @@ impl<'a> Plan<'a> {
     }
 }
 
+#[inline(never)]
 fn open_directory(path: &CStr) -> Result<OwnedFd> {
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
     file::open(path, flags, Mode::empty()).or_cannot_at("open the working directory", path)
 }
 
 /// A path, or where allowed a name: "mydaemon" is /run/mydaemon.pid.
+#[inline(never)]
 fn place(path: &CStr, may_be_name: bool) -> Result<Place> {
     let bytes = path.to_bytes();
     if !may_be_name || bytes.contains(&b'/') || bytes.is_empty() {
@@ -338,6 +344,7 @@ fn place(path: &CStr, may_be_name: bool) -> Result<Place> {
 }
 
 /// In the new process: becomes the daemon or tells the launcher why not, and ends.
+#[inline(never)]
 fn start_daemon(plan: &mut Plan, channel: OwnedFd, signals: &SignalState, is_ready_at_once: bool) {
     let started = match plan.options.session_leader {
         true => nix::unistd::setsid().map(drop).or_cannot("start a session"),
@@ -368,6 +375,7 @@ fn start_daemon(plan: &mut Plan, channel: OwnedFd, signals: &SignalState, is_rea
 }
 
 /// In the caller: leaves with the daemon's success, or cleans up and returns why there is none.
+#[inline(never)]
 fn wait(launcher: Launcher, plan: &Plan) -> Error {
     let options = plan.options;
     let name = options.name.unwrap_or_default().to_bytes();

@@ -89,10 +89,17 @@ impl Error {
         Error(errno)
     }
 
+    /// "cannot `action`", and later the reason.
+    #[cold]
+    #[inline(never)]
+    pub fn cannot(errno: Errno, action: &str) -> Self {
+        Error::cannot_at(errno, action, b"")
+    }
+
     /// "cannot `action` `object`", and later the reason.
     #[cold]
     #[inline(never)]
-    pub fn cannot(errno: Errno, action: &str, object: &[u8]) -> Self {
+    pub fn cannot_at(errno: Errno, action: &str, object: &[u8]) -> Self {
         let space: &[u8] = if object.is_empty() { b"" } else { b" " };
         Error::new(errno, &[b"cannot ", action.as_bytes(), space, object]).without_reason()
     }
@@ -134,10 +141,10 @@ pub trait OrCannot<T> {
 
 impl<T> OrCannot<T> for nix::Result<T> {
     fn or_cannot(self, action: &str) -> Result<T> {
-        self.map_err(|errno| Error::cannot(errno, action, b""))
+        self.map_err(|errno| Error::cannot(errno, action))
     }
 
     fn or_cannot_at(self, action: &str, path: &CStr) -> Result<T> {
-        self.map_err(|errno| Error::cannot(errno, action, path.to_bytes()))
+        self.map_err(|errno| Error::cannot_at(errno, action, path.to_bytes()))
     }
 }

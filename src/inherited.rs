@@ -22,6 +22,7 @@ pub struct Descriptors<'a> {
 }
 
 impl<'a> Descriptors<'a> {
+    #[inline(never)]
     pub fn except(keep: &'a [i32]) -> Result<Self> {
         let list = load::descriptors().ok_or_else(|| {
             Error::new(
@@ -37,6 +38,7 @@ impl<'a> Descriptors<'a> {
 
     /// Closes those that still are what they were. A number in `ours` is a new file of ours, even
     /// if it is the same file as the one that stood there at load.
+    #[inline(never)]
     pub fn close(&self, ours: &[i32]) {
         for &Inherited { fd, identity } in self.list {
             let is_kept = fd < self.passed_end || self.keep.contains(&fd) || ours.contains(&fd);
@@ -48,6 +50,7 @@ impl<'a> Descriptors<'a> {
 }
 
 /// Signals that were ignored or blocked at load, and still are, are not any more.
+#[inline(never)]
 pub fn reset_signals() -> Result<()> {
     let mut blocked = Set::empty();
     for signo in 1..=signal::last() {

@@ -34,6 +34,7 @@ pub struct SignalState {
 
 impl SignalState {
     /// Blocks all signals, so that no handler runs in a process that is neither one nor the other.
+    #[inline(never)]
     fn hold() -> Result<Self> {
         let action = signal::action(libc::SIGCHLD).or_cannot("read the action of SIGCHLD")?;
         let mask = signal::change_mask(How::Set, &Set::all()).or_cannot("block signals")?;
@@ -49,6 +50,7 @@ impl SignalState {
         Ok(state)
     }
 
+    #[inline(never)]
     pub fn restore(&self) -> Result<()> {
         self.restore_actions()?;
         self.restore_mask()
@@ -69,6 +71,7 @@ impl SignalState {
     }
 
     /// What ends a program from the terminal or by hand, as far as this one has not ruled it out.
+    #[inline(never)]
     fn cancelling(&self) -> Set {
         [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM]
             .into_iter()
@@ -97,6 +100,7 @@ pub struct Launcher {
 }
 
 /// Forks once, where the daemon is to lead its session, or twice.
+#[inline(never)]
 pub fn launch(session_leader: bool) -> Result<Side> {
     let (ours, daemons) = channel::pair()?;
     process::flush_stdio();
@@ -141,6 +145,7 @@ pub fn launch(session_leader: bool) -> Result<Side> {
 impl Launcher {
     /// Leaves with status 0 once the daemon is ready, or with the status that it chose. Otherwise
     /// ends what is left of it, calls `clean_up` with the daemon's pid and returns why.
+    #[inline(never)]
     pub fn wait(
         self,
         name: &[u8],
@@ -179,6 +184,7 @@ impl Launcher {
     }
 
     /// Waits for the daemon's word; an error is why there will be none.
+    #[inline(never)]
     fn hear(
         &self,
         message: &mut Message,
@@ -227,6 +233,7 @@ impl Launcher {
 
     /// The middle process must have done its part. Where the daemon's pid is unknown it is reaped,
     /// so that it is not taken for the daemon later.
+    #[inline(never)]
     fn expect_middle(&self) -> Result<()> {
         if self.daemon == Some(self.child) {
             return Ok(());
@@ -235,7 +242,7 @@ impl Launcher {
         match process::wait(Wait::Process(self.child), keep) {
             Ok(Some(End::Exited(0))) => Ok(()),
             Ok(Some(End::Exited(errno))) => {
-                Err(Error::cannot(Errno::from_raw(errno), "fork into a new session", b""))
+                Err(Error::cannot(Errno::from_raw(errno), "fork into a new session"))
             }
             Ok(Some(end)) => Err(ended(b"the process between caller and daemon", end)),
             Ok(None) => Ok(()),
@@ -263,6 +270,7 @@ impl Launcher {
         }
     }
 
+    #[inline(never)]
     fn how_it_ended(&self, watch: Option<BorrowedFd>) -> Error {
         match self.await_end(watch, 1000) {
             Some(Ok(end)) => ended(b"the daemon", end),
@@ -301,6 +309,7 @@ fn timed_out(limit_ms: u32) -> Error {
     Error::new(Errno::ETIMEDOUT, &pieces)
 }
 
+#[inline(never)]
 fn closed() -> Error {
     let why = b"the daemon closed the descriptors of its library before it was ready";
     Error::new(Errno::EPIPE, &[why])

@@ -124,6 +124,7 @@ impl Place {
         directory.and_then(Kept::unchecked).unwrap_or(AT_FDCWD)
     }
 
+    #[inline(never)]
     fn stat(&self) -> nix::Result<FileStat> {
         file::lstat_at(self.at(), self.name())
     }
@@ -133,11 +134,13 @@ impl Place {
         file::open_at(self.at(), self.name(), flags | always, mode)
     }
 
+    #[inline(never)]
     fn unlink(&self) -> nix::Result<()> {
         file::unlink_at(self.at(), self.name())
     }
 
     /// Whether `stat` is of the file that stands here now.
+    #[inline(never)]
     fn is(&self, stat: &FileStat) -> bool {
         self.stat().is_ok_and(|here| Identity::from(here) == Identity::from(*stat))
     }
@@ -305,6 +308,7 @@ impl Held {
     }
 
     /// Removes the file and lets go of the lock.
+    #[inline(never)]
     pub fn release(self) {
         if let (true, Some(lock)) = (self.place.is_intact(), self.lock.get()) {
             if file::fstat(lock).is_ok_and(|stat| self.place.is(&stat)) {
@@ -383,5 +387,5 @@ fn write_pid(file: BorrowedFd) -> nix::Result<usize> {
 }
 
 fn cannot(action: &str, errno: Errno, place: &Place) -> Error {
-    Error::cannot(errno, action, place.shown().to_bytes())
+    Error::cannot_at(errno, action, place.shown().to_bytes())
 }

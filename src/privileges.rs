@@ -94,6 +94,7 @@ impl Target {
 }
 
 /// The owner that a file is to have: the user and its group.
+#[inline(never)]
 pub fn find_owner(name: &CStr) -> Result<(Uid, Gid)> {
     match find_user(name)? {
         (uid, Some(entry)) => Ok((uid, Gid::from_raw(entry.gid))),
@@ -115,6 +116,7 @@ fn find_user(name: &CStr) -> Result<(Uid, Option<User>)> {
     }
 }
 
+#[inline(never)]
 fn find_group(name: &CStr) -> Result<Gid> {
     match parse_id(name) {
         Some(id) => Ok(Gid::from_raw(id)),
@@ -126,6 +128,7 @@ fn find_group(name: &CStr) -> Result<Gid> {
 }
 
 /// -1 as an id means "leave it alone" to the kernel, so it is none.
+#[inline(never)]
 fn parse_id(name: &CStr) -> Option<u32> {
     text::number(name.to_bytes()).filter(|&id| id != u32::MAX)
 }

@@ -18,6 +18,7 @@ const NULL: &CStr = c"/dev/null";
 
 /// Opens /dev/null, and makes sure that it is the null device (1, 3): whatever else stands there
 /// would fill up, or be read.
+#[inline(never)]
 pub fn open_null() -> Result<OwnedFd> {
     let flags = OFlag::O_RDWR | OFlag::O_NOCTTY;
     let null = file::open(NULL, flags, Mode::empty()).or_cannot_at("open", NULL)?;
@@ -33,6 +34,7 @@ pub fn open_null() -> Result<OwnedFd> {
 }
 
 /// Opens the log file: appended to, created if need be, never a link, a FIFO or a device.
+#[inline(never)]
 pub fn open_log(path: &CStr, mode: Mode) -> Result<OwnedFd> {
     let flags = OFlag::O_WRONLY
         | OFlag::O_CREAT
@@ -52,17 +54,20 @@ pub fn open_log(path: &CStr, mode: Mode) -> Result<OwnedFd> {
 }
 
 /// Reads from `input` from now on.
+#[inline(never)]
 pub fn redirect_input(input: &OwnedFd) -> Result<()> {
     file::duplicate_to(input.as_fd(), 0).or_cannot("redirect stdin")
 }
 
 /// Writes to `output` from now on, both stdout and stderr.
+#[inline(never)]
 pub fn redirect_output(output: BorrowedFd) -> Result<()> {
     file::duplicate_to(output, 1).or_cannot("redirect stdout")?;
     file::duplicate_to(output, 2).or_cannot("redirect stderr")
 }
 
 /// Puts /dev/null where nothing is open, so that no file of the program's becomes stdio.
+#[inline(never)]
 pub fn fill_gaps(null: &OwnedFd) -> Result<()> {
     for number in 0..=2 {
         if file::borrowed(number).is_none_or(|fd| file::fstat(fd).is_err()) {

@@ -63,6 +63,7 @@ fn note(error: &Error) {
 ///
 /// # Safety
 /// `string` is NULL or a C string that lives as long as the call.
+#[inline(never)]
 pub unsafe fn optional<'a>(string: *const c_char) -> Option<&'a CStr> {
     if string.is_null() {
         return None;

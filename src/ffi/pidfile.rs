@@ -84,7 +84,7 @@ pub unsafe extern "C" fn rsd_remove_pidfile(pidfile: *const c_char, lock: c_int)
         let path = unsafe { optional(pidfile) };
         let path = path.ok_or_else(|| Error::invalid("pidfile is NULL"))?;
         let held = file::borrowed(lock)
-            .ok_or_else(|| Error::cannot(nix::errno::Errno::EBADF, "use the lock", b""))?;
+            .ok_or_else(|| Error::cannot(nix::errno::Errno::EBADF, "use the lock"))?;
         pidfile::remove(&Place::here(path)?, held)?;
         file::close(lock);
         Ok(0)

@@ -45,6 +45,7 @@ impl Drop for Temporary<'_> {
 
 impl<'a> Newborn<'a> {
     /// Without a name where the file system can (O_TMPFILE), else with a temporary one.
+    #[inline(never)]
     pub fn make(place: &'a Place, style: &Style) -> Result<Self> {
         let flags = OFlag::O_TMPFILE | OFlag::O_RDWR;
         match file::open_at(place.at(), place.folder(), flags, mode(style)) {
@@ -91,7 +92,7 @@ impl<'a> Newborn<'a> {
         write_pid(file.as_fd()).or_cannot_at("write", place.shown())?;
         match file::try_lock(file.as_fd(), Lock::Exclusive).or_cannot_at("lock", place.shown())? {
             true => Ok(Newborn { file, temporary }),
-            false => Err(Error::cannot(Errno::ENOLCK, "lock", place.shown().to_bytes())),
+            false => Err(Error::cannot_at(Errno::ENOLCK, "lock", place.shown().to_bytes())),
         }
     }
 
@@ -101,6 +102,7 @@ impl<'a> Newborn<'a> {
 
     /// Gives the file its place. EEXIST if there is one; ENOENT if a nameless file cannot be
     /// linked because /proc is not there.
+    #[inline(never)]
     pub fn link(&self, place: &Place) -> nix::Result<()> {
         let link = |at: BorrowedFd, name: &CStr, flags: AtFlags| {
             file::link_at(at, name, place.at(), place.name(), flags)

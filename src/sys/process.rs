@@ -55,6 +55,7 @@ pub enum End {
 }
 
 /// waitid(2) for children that ended. `Ok(None)`: none has yet (only with WNOHANG in `flags`).
+#[inline(never)]
 pub fn wait(which: Wait, flags: i32) -> nix::Result<Option<End>> {
     let (kind, id) = match which {
         Wait::Process(pid) => (libc::P_PID, pid),
@@ -93,6 +94,7 @@ pub fn is_subreaper() -> bool {
     unsafe { libc::prctl(libc::PR_GET_CHILD_SUBREAPER, &mut set) == 0 && set != 0 }
 }
 
+#[inline(never)]
 pub fn set_subreaper(on: bool) -> nix::Result<()> {
     // SAFETY: PR_SET_CHILD_SUBREAPER takes no pointers.
     let result = unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, libc::c_ulong::from(on)) };
@@ -121,6 +123,7 @@ pub fn flush_stdio() {
 }
 
 /// Milliseconds of CLOCK_MONOTONIC.
+#[inline(never)]
 pub fn monotonic_ms() -> i64 {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `now` is writable and lives across the call; the clock exists on every Linux.

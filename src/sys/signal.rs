@@ -86,6 +86,7 @@ extern "C" fn raise_flag(signo: c_int) {
 pub struct Set(libc::sigset_t);
 
 impl Set {
+    #[inline(never)]
     pub fn empty() -> Self {
         // SAFETY: all zeros is the empty set on Linux, and sigemptyset(3) below says so again.
         let mut set = unsafe { core::mem::zeroed() };
@@ -101,12 +102,14 @@ impl Set {
         set
     }
 
+    #[inline(never)]
     pub fn with(mut self, signo: c_int) -> Self {
         // SAFETY: the set is initialized; a number that is no signal is refused.
         unsafe { libc::sigaddset(&mut self.0, signo) };
         self
     }
 
+    #[inline(never)]
     pub fn contains(&self, signo: c_int) -> bool {
         // SAFETY: the set is initialized; a number that is no signal is refused.
         unsafe { libc::sigismember(&self.0, signo) == 1 }
@@ -132,6 +135,7 @@ pub fn change_mask(how: How, set: &Set) -> nix::Result<Set> {
 }
 
 /// The signal mask of this thread.
+#[inline(never)]
 pub fn mask() -> Set {
     change_mask(How::Block, &Set::empty()).unwrap_or(Set::empty())
 }
