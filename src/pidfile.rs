@@ -98,6 +98,17 @@ impl Place {
         self.path.as_c_str()
     }
 
+    /// As `or_cannot_at`, with this path.
+    fn cannot(&self, action: &'static str) -> impl FnOnce(Errno) -> Error {
+        move |errno| self.failed(errno, action)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn failed(&self, errno: Errno, action: &str) -> Error {
+        Error::cannot_at(errno, action, self.shown().to_bytes())
+    }
+
     /// What the file is called by itself.
     fn file_name(&self) -> &CStr {
         self.path.tail(self.name_at)
@@ -186,11 +197,11 @@ pub fn lock(place: &Place, style: &Style) -> Result<OwnedFd> {
             Err(errno) => {
                 // A file system without hard links: there the file is empty for a moment.
                 let _ = place.open(OFlag::O_RDWR | OFlag::O_CREAT, newborn::mode(style));
-                return in_place::lock(place, style, cannot("create", errno, place));
+                return in_place::lock(place, style, place.cannot("create")(errno));
             }
         }
         if let Cleared::NotAllowed(errno) = clear_stale(place, style)? {
-            return in_place::lock(place, style, cannot("remove the stale", errno, place));
+            return in_place::lock(place, style, place.cannot("remove the stale")(errno));
         }
     }
     Err(busy(place))
@@ -212,14 +223,14 @@ pub fn clear_stale(place: &Place, style: &Style) -> Result<Cleared> {
         let Some(stale) = open_existing(place, style)? else {
             return Ok(Cleared::Free);
         };
-        if !file::try_lock(stale.as_fd(), Lock::Shared).or_cannot_at("lock", place.shown())? {
+        if !file::try_lock(stale.as_fd(), Lock::Shared).map_err(place.cannot("lock"))? {
             return Err(already_running(place, &stale));
         }
-        let stat = file::fstat(stale.as_fd()).or_cannot_at("examine", place.shown())?;
+        let stat = file::fstat(stale.as_fd()).map_err(place.cannot("examine"))?;
         if stat.st_nlink > 1 {
             return Err(refused(Errno::EMLINK, place.shown(), b"it has hard links"));
         }
-        let is_mine = file::try_write_lock(stale.as_fd()).or_cannot_at("lock", place.shown())?;
+        let is_mine = file::try_write_lock(stale.as_fd()).map_err(place.cannot("lock"))?;
         if is_mine && place.is(&stat) {
             match place.unlink() {
                 Ok(()) | Err(Errno::ENOENT) => return Ok(Cleared::Free),
@@ -245,14 +256,14 @@ fn open_existing(place: &Place, style: &Style) -> Result<Option<OwnedFd>> {
     match place.stat() {
         Ok(stat) => examine(place, style, &stat)?,
         Err(Errno::ENOENT) => return Ok(None),
-        Err(errno) => return Err(cannot("examine", errno, place)),
+        Err(errno) => return Err(place.cannot("examine")(errno)),
     }
     let file = match place.open(OFlag::O_RDWR, Mode::empty()) {
         Ok(file) => file,
         Err(Errno::ENOENT) => return Ok(None),
-        Err(errno) => return Err(cannot("open", errno, place)),
+        Err(errno) => return Err(place.cannot("open")(errno)),
     };
-    let stat = file::fstat(file.as_fd()).or_cannot_at("examine", place.shown())?;
+    let stat = file::fstat(file.as_fd()).map_err(place.cannot("examine"))?;
     examine(place, style, &stat)?;
     Ok(Some(file))
 }
@@ -273,14 +284,14 @@ fn examine(place: &Place, style: &Style, stat: &FileStat) -> Result<()> {
 
 /// Removes the pid file if `lock` is its lock and this process wrote it.
 pub fn remove(place: &Place, lock: BorrowedFd) -> Result<()> {
-    let stat = file::fstat(lock).or_cannot_at("examine the lock of", place.shown())?;
+    let stat = file::fstat(lock).map_err(place.cannot("examine the lock of"))?;
     if !place.is(&stat) {
         return Err(refused(Errno::ESTALE, place.shown(), b"it is not the file that is locked"));
     }
     if read_pid(lock) != Some(getpid().as_raw()) {
         return Err(refused(Errno::EPERM, place.shown(), b"it names another process"));
     }
-    unlink_or_empty(place, lock).or_cannot_at("remove", place.shown())
+    unlink_or_empty(place, lock).map_err(place.cannot("remove"))
 }
 
 /// Where the directory does not let us remove the file any more, an empty one names nobody.
@@ -384,8 +395,4 @@ fn write_pid(file: BorrowedFd) -> nix::Result<usize> {
         written if written == text.len() => Ok(written),
         _ => Err(Errno::ENOSPC),
     }
-}
-
-fn cannot(action: &str, errno: Errno, place: &Place) -> Error {
-    Error::cannot_at(errno, action, place.shown().to_bytes())
 }

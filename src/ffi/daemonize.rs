@@ -220,6 +220,7 @@ const SIZE_MAX: usize = 4096;
 ///
 /// # Safety
 /// `options` is NULL or points to as many bytes as its first member says.
+#[inline(never)]
 unsafe fn read(options: *const rsd_options) -> Result<rsd_options> {
     // SAFETY: integers and pointers, for which zeros are valid.
     let mut known: rsd_options = unsafe { core::mem::zeroed() };
@@ -249,6 +250,7 @@ unsafe fn read(options: *const rsd_options) -> Result<rsd_options> {
 
 /// # Safety
 /// The strings are NULL or C strings, and `keep_fds` has `keep_fds_count` entries, for 'a.
+#[inline(never)]
 unsafe fn convert<'a>(c: &rsd_options, options: &mut Options<'a>) -> Result<()> {
     // SAFETY: our contract.
     let string = |string| unsafe { optional::<'a>(string) };

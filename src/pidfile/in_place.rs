@@ -11,7 +11,7 @@ use nix::errno::Errno;
 
 use super::{ATTEMPTS, Place, Style, already_running, busy, open_existing, refused, write_pid};
 use crate::{
-    error::{Error, OrCannot, Result},
+    error::{Error, Result},
     sys::file::{self, Lock},
 };
 
@@ -21,16 +21,16 @@ pub fn lock(place: &Place, style: &Style, otherwise: Error) -> Result<OwnedFd> {
         let Some(file) = open_existing(place, style)? else {
             return Err(otherwise);
         };
-        if file::try_lock(file.as_fd(), Lock::Exclusive).or_cannot_at("lock", place.shown())? {
-            let stat = file::fstat(file.as_fd()).or_cannot_at("examine", place.shown())?;
+        if file::try_lock(file.as_fd(), Lock::Exclusive).map_err(place.cannot("lock"))? {
+            let stat = file::fstat(file.as_fd()).map_err(place.cannot("examine"))?;
             if stat.st_nlink > 1 {
                 return Err(refused(Errno::EMLINK, place.shown(), b"it has hard links"));
             }
             if place.is(&stat) {
-                write(file.as_fd()).or_cannot_at("write", place.shown())?;
+                write(file.as_fd()).map_err(place.cannot("write"))?;
                 return Ok(file);
             }
-        } else if !file::try_lock(file.as_fd(), Lock::Shared).or_cannot_at("lock", place.shown())? {
+        } else if !file::try_lock(file.as_fd(), Lock::Shared).map_err(place.cannot("lock"))? {
             return Err(already_running(place, &file));
         }
         yield_now();

@@ -10,9 +10,9 @@ use nix::{
     unistd::{fchown, getpid},
 };
 
-use super::{Place, Style, cannot, write_pid};
+use super::{Place, Style, write_pid};
 use crate::{
-    error::{Error, Line, OrCannot, Result},
+    error::{Line, Result},
     sys::file::{self, Lock, PathBuffer},
 };
 
@@ -54,7 +54,7 @@ impl<'a> Newborn<'a> {
             Err(Errno::EOPNOTSUPP | Errno::EISDIR | Errno::ENOENT | Errno::EINVAL) => {
                 Newborn::make_named(place, style)
             }
-            Err(errno) => Err(cannot("create", errno, place)),
+            Err(errno) => Err(place.cannot("create")(errno)),
         }
     }
 
@@ -62,7 +62,7 @@ impl<'a> Newborn<'a> {
     pub fn make_named(place: &'a Place, style: &Style) -> Result<Self> {
         let temporary = Temporary(place);
         let mut buffer = PathBuffer::new();
-        let name = temporary.name(&mut buffer).or_cannot_at("use the path", place.shown())?;
+        let name = temporary.name(&mut buffer).map_err(place.cannot("use the path"))?;
         let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_RDWR | OFlag::O_NOFOLLOW;
         let create = || file::open_at(place.at(), name, flags, mode(style));
         let file = match create() {
@@ -73,7 +73,7 @@ impl<'a> Newborn<'a> {
             }
             result => result,
         };
-        let file = file.or_cannot_at("create", place.shown())?;
+        let file = file.map_err(place.cannot("create"))?;
         Newborn::fill(place, style, file, Some(temporary))
     }
 
@@ -84,15 +84,15 @@ impl<'a> Newborn<'a> {
         temporary: Option<Temporary<'a>>,
     ) -> Result<Self> {
         if let Some(mode) = style.mode {
-            fchmod(&file, mode).or_cannot_at("set the mode of", place.shown())?;
+            fchmod(&file, mode).map_err(place.cannot("set the mode of"))?;
         }
         if let Some((uid, gid)) = style.owner {
-            fchown(&file, Some(uid), Some(gid)).or_cannot_at("set the owner of", place.shown())?;
+            fchown(&file, Some(uid), Some(gid)).map_err(place.cannot("set the owner of"))?;
         }
-        write_pid(file.as_fd()).or_cannot_at("write", place.shown())?;
-        match file::try_lock(file.as_fd(), Lock::Exclusive).or_cannot_at("lock", place.shown())? {
+        write_pid(file.as_fd()).map_err(place.cannot("write"))?;
+        match file::try_lock(file.as_fd(), Lock::Exclusive).map_err(place.cannot("lock"))? {
             true => Ok(Newborn { file, temporary }),
-            false => Err(Error::cannot_at(Errno::ENOLCK, "lock", place.shown().to_bytes())),
+            false => Err(place.cannot("lock")(Errno::ENOLCK)),
         }
     }
 

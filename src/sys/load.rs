@@ -87,10 +87,7 @@ fn note_descriptors() {
     let Ok(listing) = open(c"/proc/self/fd", flags, Mode::empty()) else {
         return;
     };
-    let of_listing = listing.as_raw_fd();
-
-    let mut count = 0;
-    for_each_number(&listing, &mut |fd| count += usize::from(fd > 2 && fd != of_listing));
+    let count = scan(&listing, &mut []);
     // SAFETY: calloc(3) has no preconditions. One entry more, so that an empty list is not NULL.
     let start = unsafe { libc::calloc(count + 1, size_of::<Inherited>()) }.cast::<Inherited>();
     if start.is_null() {
@@ -100,18 +97,8 @@ fn note_descriptors() {
     let list = unsafe { slice::from_raw_parts_mut(start, count) };
 
     // SAFETY: lseek(2) takes no pointers.
-    unsafe { libc::lseek(of_listing, 0, libc::SEEK_SET) };
-    let mut noted = 0;
-    for_each_number(&listing, &mut |fd| {
-        if fd < 3 || fd == of_listing {
-            return;
-        }
-        if let (Some(identity), Some(entry)) = (identity(fd), list.get_mut(noted)) {
-            *entry = Inherited { fd, identity };
-            noted += 1;
-        }
-    });
-    DESCRIPTOR_COUNT.store(noted, Relaxed);
+    unsafe { libc::lseek(listing.as_raw_fd(), 0, libc::SEEK_SET) };
+    DESCRIPTOR_COUNT.store(scan(&listing, list).min(count), Relaxed);
     DESCRIPTORS.store(start, Relaxed);
 }
 
@@ -121,8 +108,11 @@ pub fn identity(fd: i32) -> Option<Identity> {
     Some(stat.into())
 }
 
-/// Reads a directory whose names are numbers. Without readdir(3), which allocates.
-fn for_each_number(directory: &OwnedFd, visit: &mut dyn FnMut(i32)) {
+/// Reads /proc/self/fd and notes as many descriptors from 3 up as `list` has room for. How many
+/// there are. Without readdir(3), which allocates.
+#[inline(never)]
+fn scan(directory: &OwnedFd, list: &mut [Inherited]) -> usize {
+    let mut count = 0;
     let mut buffer = [0u8; 4096];
     loop {
         // SAFETY: the pointer and the length are those of one array, which lives across the call.
@@ -139,15 +129,20 @@ fn for_each_number(directory: &OwnedFd, visit: &mut dyn FnMut(i32)) {
             .filter(|&length| length > 0)
             .and_then(|length| buffer.get(..length))
         else {
-            return;
+            return count;
         };
         // struct linux_dirent64: inode (8 bytes), offset (8), record length (2), type (1), name.
         while let Some(&[low, high]) = entries.get(16..18) {
             let record_length = usize::from(u16::from_ne_bytes([low, high]));
             let name = entries.get(19..).unwrap_or_default();
             let name = name.split(|&byte| byte == 0).next().unwrap_or_default();
-            if let Some(Ok(number)) = text::number(name).map(i32::try_from) {
-                visit(number);
+            if let Some(Ok(fd)) = text::number(name).map(i32::try_from) {
+                if fd > 2 && fd != directory.as_raw_fd() {
+                    if let (Some(entry), Some(identity)) = (list.get_mut(count), identity(fd)) {
+                        *entry = Inherited { fd, identity };
+                    }
+                    count += 1;
+                }
             }
             match entries.get(record_length..) {
                 Some(rest) if record_length > 0 => entries = rest,

@@ -50,63 +50,66 @@ impl Drop for Scratch {
     }
 }
 
-/// Calls a lookup with ever more memory. It returns an errno, and whether it found something.
+/// What the databases are asked for.
+enum Query<'a> {
+    UserByName(&'a CStr),
+    UserById(uid_t),
+    GroupByName(&'a CStr),
+}
+
+/// Asks with ever more memory. A group comes back as a user without a uid.
 #[inline(never)]
-fn look_up(call: &mut dyn FnMut(*mut libc::c_char, usize) -> (i32, bool)) -> nix::Result<bool> {
+fn look_up(query: Query) -> nix::Result<Option<User>> {
     let mut scratch = Scratch { start: core::ptr::null_mut(), length: 0 };
+    // SAFETY: integers and pointers, for which zeros are valid.
+    let mut user: libc::passwd = unsafe { core::mem::zeroed() };
+    // SAFETY: as above.
+    let mut group: libc::group = unsafe { core::mem::zeroed() };
+    let mut found_user = core::ptr::null_mut();
+    let mut found_group = core::ptr::null_mut();
     scratch.grow()?;
     loop {
-        match call(scratch.start.cast(), scratch.length) {
-            (_, true) => return Ok(true),
+        let (memory, length) = (scratch.start.cast(), scratch.length);
+        let errno = match query {
+            // SAFETY: a C string, two writable outputs, and `length` bytes of writable memory.
+            Query::UserByName(name) => unsafe {
+                libc::getpwnam_r(name.as_ptr(), &mut user, memory, length, &mut found_user)
+            },
+            // SAFETY: two writable outputs, and `length` bytes of writable memory.
+            Query::UserById(uid) => unsafe {
+                libc::getpwuid_r(uid, &mut user, memory, length, &mut found_user)
+            },
+            // SAFETY: a C string, two writable outputs, and `length` bytes of writable memory.
+            Query::GroupByName(name) => unsafe {
+                libc::getgrnam_r(name.as_ptr(), &mut group, memory, length, &mut found_group)
+            },
+        };
+        if !found_user.is_null() {
+            return Ok(Some(User { uid: user.pw_uid, gid: user.pw_gid }));
+        }
+        if !found_group.is_null() {
+            return Ok(Some(User { uid: uid_t::MAX, gid: group.gr_gid }));
+        }
+        match errno {
             // getpwnam(3): these also mean "not found".
-            (0 | libc::ENOENT | libc::ESRCH | libc::EBADF | libc::EPERM, false) => {
-                return Ok(false);
-            }
-            (libc::ERANGE, false) => scratch.grow()?,
-            (libc::EINTR, false) => {}
-            (errno, false) => return Err(Errno::from_raw(errno)),
+            0 | libc::ENOENT | libc::ESRCH | libc::EBADF | libc::EPERM => return Ok(None),
+            libc::ERANGE => scratch.grow()?,
+            libc::EINTR => {}
+            errno => return Err(Errno::from_raw(errno)),
         }
     }
 }
 
-fn zeroed<T: Copy>() -> T {
-    // SAFETY: only used for passwd and group: integers and pointers, for which zeros are valid.
-    unsafe { core::mem::zeroed() }
-}
-
 pub fn user_by_name(name: &CStr) -> nix::Result<Option<User>> {
-    let mut entry: libc::passwd = zeroed();
-    let is_found = look_up(&mut |memory, length| {
-        let mut found = core::ptr::null_mut();
-        // SAFETY: a C string, two writable outputs, and `length` bytes of writable memory.
-        let errno =
-            unsafe { libc::getpwnam_r(name.as_ptr(), &mut entry, memory, length, &mut found) };
-        (errno, !found.is_null())
-    })?;
-    Ok(is_found.then_some(User { uid: entry.pw_uid, gid: entry.pw_gid }))
+    look_up(Query::UserByName(name))
 }
 
 pub fn user_by_id(uid: uid_t) -> nix::Result<Option<User>> {
-    let mut entry: libc::passwd = zeroed();
-    let is_found = look_up(&mut |memory, length| {
-        let mut found = core::ptr::null_mut();
-        // SAFETY: two writable outputs, and `length` bytes of writable memory.
-        let errno = unsafe { libc::getpwuid_r(uid, &mut entry, memory, length, &mut found) };
-        (errno, !found.is_null())
-    })?;
-    Ok(is_found.then_some(User { uid: entry.pw_uid, gid: entry.pw_gid }))
+    look_up(Query::UserById(uid))
 }
 
 pub fn group_by_name(name: &CStr) -> nix::Result<Option<gid_t>> {
-    let mut entry: libc::group = zeroed();
-    let is_found = look_up(&mut |memory, length| {
-        let mut found = core::ptr::null_mut();
-        // SAFETY: a C string, two writable outputs, and `length` bytes of writable memory.
-        let errno =
-            unsafe { libc::getgrnam_r(name.as_ptr(), &mut entry, memory, length, &mut found) };
-        (errno, !found.is_null())
-    })?;
-    Ok(is_found.then_some(entry.gr_gid))
+    Ok(look_up(Query::GroupByName(name))?.map(|found| found.gid))
 }
 
 /// The groups that the database gives `user`, and `group`. How many there are; E2BIG if too many.
