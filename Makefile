@@ -133,8 +133,11 @@ test: stage examples lint
 	@echo "--- the same C programs with AddressSanitizer and UndefinedBehaviorSanitizer"
 	RSDAEMON_TEST_WITH=sanitizers $(TESTS) $(C_TESTS)
 	@if command -v valgrind >/dev/null; then \
-	    echo "--- the same C programs under valgrind"; \
-	    RSDAEMON_TEST_WITH=valgrind $(TESTS) $(C_TESTS); \
+	    echo "--- the same C programs under valgrind"; rm -rf target/tmp/valgrind; \
+	    RSDAEMON_TEST_WITH=valgrind $(TESTS) $(C_TESTS) || exit 1; \
+	    found=$$(grep -l '^==[0-9]*==' target/tmp/valgrind/*); \
+	    echo "valgrind: $$(ls target/tmp/valgrind | wc -l) processes"; \
+	    if [ -n "$$found" ]; then cat $$found; exit 1; fi; \
 	elif [ -n "$$RSDAEMON_TEST_STRICT" ]; then \
 	    echo "valgrind is not installed" >&2; exit 1; \
 	else echo "SKIPPED: valgrind is not installed"; fi

@@ -539,8 +539,8 @@ static void measure_cycles(char *folder)
     static char cycles[] = "50";
     enum { ROUNDS = 41 };
 
-    printf("\nPid file cycles in a folder on %s: %d runs of %s cycles\n", file_system(folder), ROUNDS,
-           cycles);
+    const char *kind = file_system(folder);
+    printf("\nPid file cycles in a folder on %s: %d runs of %s cycles\n", kind, ROUNDS, cycles);
     char *pidfile = join(folder, "pid");
     int count = 0;
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {

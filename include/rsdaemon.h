@@ -57,7 +57,7 @@
 #define RSD_UMASK_NONE -2
 
 /**
- * rsd_options.stdio: RSD_STDIO_REDIRECT in the background, RSD_STDIO_KEEP in the foreground.
+ * rsd_options.stdio: RSD_STDIO_KEEP in the foreground without a log_file, else RSD_STDIO_REDIRECT.
  */
 #define RSD_STDIO_DEFAULT 0
 
@@ -139,6 +139,7 @@ struct rsd_options {
      * Not 0: descriptors that were open when the program was executed are closed, but for 0, 1, 2,
      * keep_fds and sockets passed by a service manager (LISTEN_FDS). What the program opened
      * itself is left alone. A library loaded by dlopen(3) takes what was open then for inherited.
+     * Before Linux 6.2 only numbers below 65536 are looked at.
      */
     int close_inherited;
     /**
@@ -151,7 +152,7 @@ struct rsd_options {
     size_t keep_fds_count;
     /**
      * Not 0: signals that were ignored or blocked when the program was executed have their default
-     * action again and are unblocked.
+     * action again and are unblocked; real-time signals stay as they are.
      */
     int reset_signals;
     /**
@@ -244,7 +245,6 @@ int daemonize(const char *pidfile);
  * *                            the user has more than 1024 groups
  * *                 ETIMEDOUT  the daemon was not ready in time and was ended
  * *                 EPERM      privileges cannot be given up, or could be had back
- * *                 ENOSYS     close_inherited, and /proc could not be read at load
  * *                 or any errno of getpwnam(3), setgroups(2), setresuid(2)
  * *
  * * Not thread-safe. Not async-signal-safe. Since 0.1.

@@ -25,6 +25,7 @@ use crate::{
     stdio,
     sys::{
         file::{self, PathBuffer, Text},
+        load::identity,
         process, signal,
         thread::{Guard, Mutex},
     },
@@ -99,6 +100,7 @@ struct Daemon {
     owner: Pid,
     name: Option<Text>,
     is_ready: bool,
+    foreground: bool,
     /// To the launcher, until ready. None in the foreground.
     channel: Option<Kept>,
     pidfile: Option<Held>,
@@ -170,6 +172,8 @@ fn refuse_to_fork(allow_threads: bool) -> Result<()> {
 /// All that the options name, looked up and opened in the caller.
 struct Plan<'a> {
     options: &'a Options<'a>,
+    /// The process that was told to become a daemon.
+    caller: Pid,
     name: Option<Text>,
     null: OwnedFd,
     log: Option<OwnedFd>,
@@ -187,6 +191,7 @@ impl<'a> Plan<'a> {
     fn prepare(options: &'a Options<'a>) -> Result<Self> {
         let mut plan = Plan {
             options,
+            caller: getpid(),
             name: None,
             null: stdio::open_null()?,
             log: None,
@@ -200,7 +205,7 @@ impl<'a> Plan<'a> {
             plan.name = Some(Text::new(name.to_bytes()).or_cannot("keep the name")?);
         }
         if let Some(keep) = options.close_inherited {
-            plan.inherited = Some(Descriptors::except(keep)?);
+            plan.inherited = Some(Descriptors::except(keep));
         }
         plan.target.look_up(options.user, options.group)?;
         if let Some(owner) = options.pidfile_owner {
@@ -238,7 +243,7 @@ impl<'a> Plan<'a> {
         if let Some(inherited) = &self.inherited {
             inherited.close(&self.numbers(channel));
         }
-        pidfile::rewrite_for_program()?;
+        pidfile::hand_over_from(self.caller)?;
         let pidfile = self.take_pidfile()?;
         let rest = self.redirect().and_then(|output_at_ready| {
             self.target.assume()?;
@@ -260,6 +265,7 @@ impl<'a> Plan<'a> {
                     owner: getpid(),
                     name: self.name.take(),
                     is_ready: false,
+                    foreground: self.options.foreground,
                     channel: None,
                     pidfile,
                     pidfile_at_ready: self.place.take().map(|place| (place, self.style)),
@@ -282,7 +288,7 @@ impl<'a> Plan<'a> {
         };
         if !self.options.pidfile_at_ready {
             let lock = pidfile::lock(&place, &self.style)?;
-            return Ok(Some(Held::new(place, lock)));
+            return Held::new(place, lock).map(Some);
         }
         pidfile::clear_stale(&place, &self.style)?;
         self.place = Some(place);
@@ -302,9 +308,10 @@ impl<'a> Plan<'a> {
             }
             Stdio::KeptUntilReady => {
                 stdio::redirect_input(&self.null)?;
-                let copy = output.try_clone().map_err(|_| Errno::EMFILE);
-                let copy = copy.and_then(file::above_stdio);
-                later = Some(Kept::new(copy.or_cannot("keep the output for later")?));
+                let number = |error: std::io::Error| error.raw_os_error().unwrap_or(0);
+                let copy = output.try_clone().map_err(|error| Errno::from_raw(number(error)));
+                let copy = copy.and_then(file::above_stdio).and_then(Kept::new);
+                later = Some(copy.or_cannot("keep the output for later")?);
             }
         }
         stdio::fill_gaps(&self.null)?;
@@ -350,12 +357,14 @@ fn start_daemon(plan: &mut Plan, channel: OwnedFd, signals: &SignalState, is_rea
         true => nix::unistd::setsid().map(drop).or_cannot("start a session"),
         false => Ok(()),
     };
-    let started = started.and_then(|()| plan.carry_out(Some(&channel), Some(signals)));
-    let channel = Kept::new(channel);
+    let identity = identity(channel.as_raw_fd()).or_cannot("examine the channel to the caller");
+    let started = started
+        .and(identity)
+        .and_then(|identity| plan.carry_out(Some(&channel), Some(signals)).map(|()| identity));
     let failed = match started {
-        Ok(()) => {
+        Ok(identity) => {
             if let Some(daemon) = daemon().as_mut() {
-                daemon.channel = Some(channel);
+                daemon.channel = Some(Kept::known(channel, identity));
             }
             if !is_ready_at_once {
                 return;
@@ -368,9 +377,7 @@ fn start_daemon(plan: &mut Plan, channel: OwnedFd, signals: &SignalState, is_rea
         }
         Err(error) => error,
     };
-    if let Some(channel) = channel.unchecked() {
-        let _ = channel::send(channel, &Word::Failed(failed));
-    }
+    let _ = channel::send(channel.as_fd(), &Word::Failed(failed));
     process::exit_now(1)
 }
 
@@ -379,15 +386,15 @@ fn start_daemon(plan: &mut Plan, channel: OwnedFd, signals: &SignalState, is_rea
 fn wait(launcher: Launcher, plan: &Plan) -> Error {
     let options = plan.options;
     let name = options.name.unwrap_or_default().to_bytes();
-    let error = launcher.wait(name, options.ready_timeout_ms, |pid| {
-        if let (Some(place), Some(pid)) = (&plan.place, pid) {
-            pidfile::remove_left_by(place, &plan.style, pid);
+    launcher.wait(name, options.ready_timeout_ms, |daemon| {
+        // A daemon that was killed has left it. Nobody has it locked, or it stays.
+        if let Some(place) = &plan.place {
+            let _ = pidfile::clear_stale(place, &plan.style);
         }
-    });
-    match pidfile::rewrite_for_program() {
-        Ok(()) => error,
-        Err(worse) => worse,
-    }
+        if let Some(daemon) = daemon {
+            let _ = pidfile::hand_over_from(daemon);
+        }
+    })
 }
 
 /// `rsd_ready`
@@ -400,22 +407,25 @@ pub fn ready() -> Result<()> {
         let why: &[u8] = b"only the process that became the daemon can say that it is ready";
         return Err(Error::new(Errno::EPERM, &[why]));
     }
-    if daemon.pidfile.as_ref().is_some_and(|held| !held.is_locked()) {
-        return Err(closed_by_program(b"the lock of the pid file"));
+    if let Some(held) = &daemon.pidfile {
+        held.check().map_err(|errno| lost(b"the lock of the pid file", errno))?;
     }
     if let Some((place, style)) = daemon.pidfile_at_ready.take() {
         let lock = pidfile::lock(&place, &style)?;
-        daemon.pidfile = Some(Held::new(place, lock));
+        daemon.pidfile = Some(Held::new(place, lock)?);
     }
     if let Some(output) = daemon.output_at_ready.take() {
-        let output = output.get().ok_or_else(|| closed_by_program(b"the new stdout"))?;
-        stdio::redirect_output(output)?;
+        let checked = output.get().map_err(|errno| lost(b"the new stdout", errno))?;
+        stdio::redirect_output(checked)?;
+        drop(output.into_owned_unchecked());
     }
-    if let Some(channel) = daemon.channel.take() {
+    if let Some(channel) = &daemon.channel {
         let sent = match channel.get() {
-            Some(channel) => channel::send(channel, &Word::Ready),
-            None => Err(Errno::EBADF),
+            Ok(channel) => channel::send(channel, &Word::Ready),
+            Err(Errno::EBADF) => Err(Errno::EBADF),
+            Err(errno) => return Err(lost(b"the channel to the caller", errno)),
         };
+        drop(daemon.channel.take().and_then(Kept::into_owned_unchecked));
         if sent.is_err() {
             daemon.pidfile.take().into_iter().for_each(Held::release);
             let why: &[u8] = b"the start was cancelled: whoever started this daemon is gone";
@@ -426,30 +436,35 @@ pub fn ready() -> Result<()> {
     Ok(())
 }
 
-fn closed_by_program(what: &[u8]) -> Error {
-    Error::new(Errno::EBADF, &[b"the program has closed ", what])
+fn lost(what: &[u8], errno: Errno) -> Error {
+    match errno {
+        Errno::EBADF => Error::new(errno, &[b"the program has closed ", what]),
+        _ => Error::cannot_at(errno, "examine", what),
+    }
 }
 
 /// `rsd_fail`: the launcher shows `text` and leaves with `status`. In the foreground the text goes
 /// to stderr.
 pub fn fail(status: i32, text: &[u8]) {
-    let was_told = give_up(&Word::GaveUp { status, text });
-    if let Some(daemon) = daemon().as_ref().filter(|daemon| !was_told && !daemon.is_ready) {
+    give_up(&Word::GaveUp { status, text });
+    let daemon = daemon();
+    if let Some(daemon) = daemon.as_ref().filter(|daemon| daemon.foreground && !daemon.is_ready) {
         let name = daemon.name.as_ref().map_or(c"", Text::as_c_str);
         launch::show(name.to_bytes(), text);
     }
 }
 
-/// Lets go of everything and gives the launcher its word. Whether there was one.
-fn give_up(word: &Word) -> bool {
+/// Lets go of everything and gives the launcher its word.
+fn give_up(word: &Word) {
     let mut daemon = daemon();
     let Some(daemon) = daemon.as_mut().filter(|daemon| daemon.owner == getpid()) else {
-        return false;
+        return;
     };
     daemon.pidfile.take().into_iter().for_each(Held::release);
     let channel = daemon.channel.take();
-    let channel = channel.as_ref().and_then(Kept::get);
-    channel.is_some_and(|channel| channel::send(channel, word).is_ok())
+    if let Some(channel) = channel.as_ref().and_then(|channel| channel.get().ok()) {
+        let _ = channel::send(channel, word);
+    }
 }
 
 /// Registered once in the caller, since registering may allocate.

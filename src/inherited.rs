@@ -1,10 +1,10 @@
 //! What the process that executed the program handed down without being asked: descriptors and
 //! ignored or blocked signals. Only these are undone, never what the program did itself.
 
-use nix::{errno::Errno, unistd::getpid};
+use nix::unistd::getpid;
 
 use crate::{
-    error::{Error, OrCannot, Result},
+    error::{OrCannot, Result},
     sys::{
         file,
         load::{self, Inherited},
@@ -23,17 +23,11 @@ pub struct Descriptors<'a> {
 
 impl<'a> Descriptors<'a> {
     #[inline(never)]
-    pub fn except(keep: &'a [i32]) -> Result<Self> {
-        let list = load::descriptors().ok_or_else(|| {
-            Error::new(
-                Errno::ENOSYS,
-                &[b"cannot tell which descriptors were inherited: /proc could not be read"],
-            )
-        })?;
+    pub fn except(keep: &'a [i32]) -> Self {
         let number = |name| text::number(load::environment(name)?.to_bytes())?.try_into().ok();
         let is_for_us = number(c"LISTEN_PID") == Some(getpid().as_raw());
         let passed = number(c"LISTEN_FDS").filter(|_| is_for_us).unwrap_or(0);
-        Ok(Descriptors { list, keep, passed_end: passed.saturating_add(3) })
+        Descriptors { list: load::descriptors(), keep, passed_end: passed.saturating_add(3) }
     }
 
     /// Closes those that still are what they were. A number in `ours` is a new file of ours, even
@@ -42,7 +36,7 @@ impl<'a> Descriptors<'a> {
     pub fn close(&self, ours: &[i32]) {
         for &Inherited { fd, identity } in self.list {
             let is_kept = fd < self.passed_end || self.keep.contains(&fd) || ours.contains(&fd);
-            if !is_kept && load::identity(fd) == Some(identity) {
+            if !is_kept && load::identity(fd) == Ok(identity) {
                 file::close(fd);
             }
         }
@@ -53,7 +47,7 @@ impl<'a> Descriptors<'a> {
 #[inline(never)]
 pub fn reset_signals() -> Result<()> {
     let mut blocked = Set::empty();
-    for signo in 1..=signal::last() {
+    for signo in signal::STANDARD {
         let is_ignored = || signal::action(signo).is_ok_and(|action| action.is_ignore());
         if load::was_ignored(signo) && is_ignored() {
             signal::set_action(signo, &Action::default()).or_cannot("reset a signal")?;

@@ -3,6 +3,8 @@
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
 
+use nix::errno::Errno;
+
 use crate::sys::{
     file,
     load::{Identity, identity},
@@ -10,21 +12,31 @@ use crate::sys::{
 
 pub struct Kept {
     fd: Option<OwnedFd>,
-    identity: Option<Identity>,
+    identity: Identity,
 }
 
 impl Kept {
-    pub fn new(fd: OwnedFd) -> Self {
-        Kept { identity: identity(fd.as_raw_fd()), fd: Some(fd) }
+    pub fn new(fd: OwnedFd) -> nix::Result<Self> {
+        let identity = identity(fd.as_raw_fd())?;
+        Ok(Kept::known(fd, identity))
     }
 
-    /// The descriptor, if it is still what it was.
-    pub fn get(&self) -> Option<BorrowedFd<'_>> {
-        let fd = self.fd.as_ref()?.as_raw_fd();
-        if self.identity.is_none() || identity(fd) != self.identity {
-            return None;
+    pub fn known(fd: OwnedFd, identity: Identity) -> Self {
+        Kept { fd: Some(fd), identity }
+    }
+
+    /// The descriptor. EBADF if it is not what it was any more.
+    pub fn get(&self) -> nix::Result<BorrowedFd<'_>> {
+        let fd = self.fd.as_ref().map_or(-1, OwnedFd::as_raw_fd);
+        match identity(fd)? == self.identity {
+            true => file::borrowed(fd).ok_or(Errno::EBADF),
+            false => Err(Errno::EBADF),
         }
-        file::borrowed(fd)
+    }
+
+    /// The descriptor to own, where nothing of the program's ran since it was checked.
+    pub fn into_owned_unchecked(mut self) -> Option<OwnedFd> {
+        self.fd.take()
     }
 
     /// The descriptor, where nothing of the program's ran since it was checked.
@@ -40,7 +52,7 @@ impl Kept {
 
 impl Drop for Kept {
     fn drop(&mut self) {
-        if self.get().is_none() {
+        if self.get().is_err() {
             // Not ours any more: whoever has the number now closes it.
             let _ = self.fd.take().map(OwnedFd::into_raw_fd);
         }

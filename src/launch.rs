@@ -144,7 +144,7 @@ pub fn launch(session_leader: bool) -> Result<Side> {
 
 impl Launcher {
     /// Leaves with status 0 once the daemon is ready, or with the status that it chose. Otherwise
-    /// ends what is left of it, calls `clean_up` with the daemon's pid and returns why.
+    /// ends what is left of it, calls `clean_up` and returns why.
     #[inline(never)]
     pub fn wait(
         self,

@@ -12,6 +12,7 @@ mod newborn;
 use core::ffi::CStr;
 use std::{
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+    sync::atomic::{AtomicI32, Ordering::Relaxed},
     thread::yield_now,
 };
 
@@ -33,7 +34,6 @@ use crate::{
         file::{self, Lock, Text},
         load::{Identity, identity},
         retry,
-        thread::Mutex,
     },
     text,
 };
@@ -85,7 +85,8 @@ impl Place {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
         let directory = file::open(place.folder(), flags, Mode::empty())
             .or_cannot_at("open the directory of", path)?;
-        place.directory = Some(Kept::new(directory));
+        place.directory =
+            Some(Kept::new(directory).or_cannot_at("examine the directory of", path)?);
         Ok(place)
     }
 
@@ -158,7 +159,7 @@ impl Place {
 
     /// Whether the program has left our descriptor of the directory alone.
     fn is_intact(&self) -> bool {
-        self.directory.as_ref().is_none_or(|kept| kept.get().is_some())
+        self.directory.as_ref().is_none_or(|kept| kept.get().is_ok())
     }
 }
 
@@ -242,15 +243,6 @@ pub fn clear_stale(place: &Place, style: &Style) -> Result<Cleared> {
     Err(busy(place))
 }
 
-/// Removes the file if it is the stale one of the daemon `pid`, which did not get to do it itself.
-pub fn remove_left_by(place: &Place, style: &Style, pid: Pid) {
-    if let Ok(Some(file)) = open_existing(place, style) {
-        if read_pid(file.as_fd()) == Some(pid.as_raw()) {
-            let _ = clear_stale(place, style);
-        }
-    }
-}
-
 /// Opens the file that stands here, if one does. Looks before it opens: opening some devices acts.
 fn open_existing(place: &Place, style: &Style) -> Result<Option<OwnedFd>> {
     match place.stat() {
@@ -288,7 +280,7 @@ pub fn remove(place: &Place, lock: BorrowedFd) -> Result<()> {
     if !place.is(&stat) {
         return Err(refused(Errno::ESTALE, place.shown(), b"it is not the file that is locked"));
     }
-    if read_pid(lock) != Some(getpid().as_raw()) {
+    if read_pid(lock).map_err(place.cannot("read"))? != Some(getpid().as_raw()) {
         return Err(refused(Errno::EPERM, place.shown(), b"it names another process"));
     }
     unlink_or_empty(place, lock).map_err(place.cannot("remove"))
@@ -309,19 +301,22 @@ pub struct Held {
 }
 
 impl Held {
-    pub fn new(place: Place, lock: OwnedFd) -> Self {
-        Held { place, lock: Kept::new(lock) }
+    pub fn new(place: Place, lock: OwnedFd) -> Result<Self> {
+        match known_or_removed(&place, &lock) {
+            Ok(identity) => Ok(Held { place, lock: Kept::known(lock, identity) }),
+            Err(error) => Err(error),
+        }
     }
 
-    /// Whether the program has left the lock alone.
-    pub fn is_locked(&self) -> bool {
-        self.lock.get().is_some()
+    /// EBADF if the program has not left the lock alone.
+    pub fn check(&self) -> nix::Result<()> {
+        self.lock.get().map(drop)
     }
 
     /// Removes the file and lets go of the lock.
     #[inline(never)]
     pub fn release(self) {
-        if let (true, Some(lock)) = (self.place.is_intact(), self.lock.get()) {
+        if let (true, Ok(lock)) = (self.place.is_intact(), self.lock.get()) {
             if file::fstat(lock).is_ok_and(|stat| self.place.is(&stat)) {
                 let _ = unlink_or_empty(&self.place, lock);
             }
@@ -329,34 +324,43 @@ impl Held {
     }
 }
 
-/// The file that `lock_pidfile` locked last: a program that daemonizes afterwards needs the daemon's
-/// pid in it. The descriptor is the program's; here is only what it was.
-static LOCKED_FOR_PROGRAM: Mutex<Option<(i32, Identity)>> = Mutex::new(None);
+/// The descriptor that `lock_pidfile` returned last: a program that daemonizes afterwards needs the
+/// daemon's pid in that file. The descriptor is the program's, so it may be anything by now.
+static LOCKED_FOR_PROGRAM: AtomicI32 = AtomicI32::new(-1);
 
 /// Locks the pid file for the program, which owns the descriptor.
 pub fn lock_for_program(path: &CStr) -> Result<OwnedFd> {
     let lock = lock(&Place::here(path)?, &Style::default())?;
-    if let Some(mut last) = LOCKED_FOR_PROGRAM.try_lock() {
-        *last = identity(lock.as_raw_fd()).map(|identity| (lock.as_raw_fd(), identity));
-    }
+    LOCKED_FOR_PROGRAM.store(lock.as_raw_fd(), Relaxed);
     Ok(lock)
 }
 
-/// Writes this process's pid into the file that the program locked before, if it still has it.
-pub fn rewrite_for_program() -> Result<()> {
-    let locked = LOCKED_FOR_PROGRAM.try_lock().and_then(|locked| *locked);
-    match locked {
-        Some((fd, then)) if identity(fd) == Some(then) => match file::borrowed(fd) {
-            Some(file) => in_place::write(file).or_cannot("write the pid file locked before"),
-            None => Ok(()),
-        },
-        _ => Ok(()),
+/// Writes this process's pid into the file that the program locked before, if it still holds `pid`.
+pub fn hand_over_from(pid: Pid) -> Result<()> {
+    let Some(file) = file::borrowed(LOCKED_FOR_PROGRAM.load(Relaxed)) else {
+        return Ok(());
+    };
+    match read_pid(file) {
+        Ok(found) if found == Some(pid.as_raw()) => {
+            in_place::write(file).or_cannot("write the pid file locked before")
+        }
+        // Something else, or nothing.
+        Ok(_) | Err(Errno::EBADF | Errno::EISDIR | Errno::ESPIPE | Errno::EINVAL) => Ok(()),
+        Err(errno) => Err(errno).or_cannot("read the pid file locked before"),
     }
+}
+
+/// What the new lock is; where that cannot be told, its file goes away again.
+fn known_or_removed(place: &Place, lock: &OwnedFd) -> Result<Identity> {
+    identity(lock.as_raw_fd()).map_err(|errno| {
+        let _ = unlink_or_empty(place, lock.as_fd());
+        place.failed(errno, "examine")
+    })
 }
 
 fn already_running(place: &Place, file: &OwnedFd) -> Error {
     let mut pid = Line::new();
-    if let Some(number) = read_pid(file.as_fd()) {
+    if let Ok(Some(number)) = read_pid(file.as_fd()) {
         pid.push(b" as pid ");
         pid.push_number(number as u32);
     }
@@ -376,10 +380,14 @@ fn refused(errno: Errno, path: &CStr, why: &[u8]) -> Error {
 }
 
 /// The pid in the first line. Anything that is not one, 0 and negative numbers too, is nothing.
-fn read_pid(file: BorrowedFd) -> Option<i32> {
+fn read_pid(file: BorrowedFd) -> nix::Result<Option<i32>> {
     let mut bytes = [0; 16];
-    let length = retry(|| pread(file, &mut bytes, 0)).ok()?;
-    let text = bytes.get(..length)?.split(|&byte| byte == b'\n').next()?;
+    let length = retry(|| pread(file, &mut bytes, 0))?;
+    Ok(parse_pid(bytes.get(..length).unwrap_or_default()))
+}
+
+fn parse_pid(bytes: &[u8]) -> Option<i32> {
+    let text = bytes.split(|&byte| byte == b'\n').next()?;
     let pid = text::number(text).and_then(|pid| pid.try_into().ok());
     pid.filter(|&pid: &i32| pid > 0)
 }

@@ -23,7 +23,7 @@ pub const RSD_UMASK_KEEP: c_int = -1;
 /// rsd_options.umask: a umask of 0, which makes what others create careless world-writable.
 pub const RSD_UMASK_NONE: c_int = -2;
 
-/// rsd_options.stdio: RSD_STDIO_REDIRECT in the background, RSD_STDIO_KEEP in the foreground.
+/// rsd_options.stdio: RSD_STDIO_KEEP in the foreground without a log_file, else RSD_STDIO_REDIRECT.
 pub const RSD_STDIO_DEFAULT: c_int = 0;
 /// rsd_options.stdio: stdin from /dev/null, stdout and stderr to the log file or /dev/null.
 pub const RSD_STDIO_REDIRECT: c_int = 1;
@@ -69,13 +69,14 @@ pub struct rsd_options {
     /// Not 0: descriptors that were open when the program was executed are closed, but for 0, 1, 2,
     /// keep_fds and sockets passed by a service manager (LISTEN_FDS). What the program opened
     /// itself is left alone. A library loaded by dlopen(3) takes what was open then for inherited.
+    /// Before Linux 6.2 only numbers below 65536 are looked at.
     pub close_inherited: c_int,
     /// Inherited descriptors to keep, and how many.
     pub keep_fds: *const c_int,
     /// The length of keep_fds.
     pub keep_fds_count: usize,
     /// Not 0: signals that were ignored or blocked when the program was executed have their default
-    /// action again and are unblocked.
+    /// action again and are unblocked; real-time signals stay as they are.
     pub reset_signals: c_int,
     /// Not 0: go into the background although other threads run, which then do not exist in the
     /// daemon. Whatever lock they hold stays locked.
@@ -150,7 +151,6 @@ pub unsafe extern "C" fn daemonize(pidfile: *const c_char) -> c_int {
  *                            the user has more than 1024 groups
  *                 ETIMEDOUT  the daemon was not ready in time and was ended
  *                 EPERM      privileges cannot be given up, or could be had back
- *                 ENOSYS     close_inherited, and /proc could not be read at load
  *                 or any errno of getpwnam(3), setgroups(2), setresuid(2)
  *
  * Not thread-safe. Not async-signal-safe. Since 0.1.

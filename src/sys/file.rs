@@ -158,6 +158,31 @@ pub fn poll<const N: usize>(
     Ok(polled.map(|fd| fd.revents != 0))
 }
 
+/// Which of `count` numbers from `first` up are open. EINVAL if `count` is above `limit`.
+pub fn are_open<const N: usize>(first: RawFd, count: usize) -> nix::Result<[bool; N]> {
+    let mut number = first;
+    let mut polled = [0; N].map(|_: u8| {
+        number += 1;
+        libc::pollfd { fd: number - 1, events: 0, revents: 0 }
+    });
+    let count = count.min(N) as libc::nfds_t;
+    // SAFETY: the array has at least `count` entries and lives across the call.
+    check(unsafe { libc::poll(polled.as_mut_ptr(), count, 0) })?;
+    let mut index = 0;
+    Ok(polled.map(|fd| {
+        index += 1;
+        index <= count && fd.revents & libc::POLLNVAL == 0
+    }))
+}
+
+/// The soft limit of descriptors (RLIMIT_NOFILE).
+pub fn limit() -> u64 {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is writable and lives across the call.
+    unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) };
+    limit.rlim_cur
+}
+
 /// Closes a descriptor by its number: one that was inherited and that no Rust value owns.
 pub fn close(fd: RawFd) {
     // SAFETY: close(2) takes no pointers; the caller knows whose descriptor it is.

@@ -2,18 +2,13 @@
 //! later nobody can tell what was inherited from what the program did itself.
 
 use std::{
-    os::fd::{AsRawFd, OwnedFd},
     ptr, slice,
     sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering::Relaxed},
 };
 
-use nix::{
-    fcntl::{OFlag, open},
-    sys::stat::{FileStat, Mode},
-};
+use nix::sys::stat::FileStat;
 
 use super::{file, signal, thread};
-use crate::text;
 
 /// An open file, told apart from a later one on the same number.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -40,14 +35,14 @@ static DESCRIPTOR_COUNT: AtomicUsize = AtomicUsize::new(0);
 static IGNORED: AtomicU64 = AtomicU64::new(0);
 static BLOCKED: AtomicU64 = AtomicU64::new(0);
 
-/// Descriptors from 3 up. None where /proc could not be read at load.
-pub fn descriptors() -> Option<&'static [Inherited]> {
+/// Descriptors from 3 up.
+pub fn descriptors() -> &'static [Inherited] {
     let start = DESCRIPTORS.load(Relaxed);
     if start.is_null() {
-        return None;
+        return &[];
     }
     // SAFETY: `note` made this array of that length before main, and nobody writes to it since.
-    Some(unsafe { slice::from_raw_parts(start, DESCRIPTOR_COUNT.load(Relaxed)) })
+    unsafe { slice::from_raw_parts(start, DESCRIPTOR_COUNT.load(Relaxed)) }
 }
 
 /// Whether the signal was ignored at load.
@@ -72,7 +67,7 @@ static NOTE: extern "C" fn() = note;
 extern "C" fn note() {
     thread::make_key();
     let those = |is_member: &dyn Fn(i32) -> bool| {
-        let members = (1..=signal::last()).filter(|&signo| is_member(signo));
+        let members = signal::STANDARD.filter(|&signo| is_member(signo));
         members.fold(0, |set, signo| set | bit(signo))
     };
     let is_ignored = |signo| signal::action(signo).is_ok_and(|action| action.is_ignore());
@@ -82,74 +77,55 @@ extern "C" fn note() {
     note_descriptors();
 }
 
-fn note_descriptors() {
-    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    let Ok(listing) = open(c"/proc/self/fd", flags, Mode::empty()) else {
-        return;
-    };
-    let count = scan(&listing, &mut []);
-    // SAFETY: calloc(3) has no preconditions. One entry more, so that an empty list is not NULL.
-    let start = unsafe { libc::calloc(count + 1, size_of::<Inherited>()) }.cast::<Inherited>();
-    if start.is_null() {
-        return;
-    }
-    // SAFETY: calloc made room for that many, and all zeros is a valid Inherited.
-    let list = unsafe { slice::from_raw_parts_mut(start, count) };
+/// How many numbers are looked at with one poll(2).
+const CHUNK: usize = 256;
+/// Where the search ends when the kernel told how many descriptors there are, and when it did not.
+const LAST_NUMBER: i32 = 1 << 20;
+const LAST_NUMBER_UNTOLD: i32 = 1 << 16;
 
-    // SAFETY: lseek(2) takes no pointers.
-    unsafe { libc::lseek(listing.as_raw_fd(), 0, libc::SEEK_SET) };
-    DESCRIPTOR_COUNT.store(scan(&listing, list).min(count), Relaxed);
-    DESCRIPTORS.store(start, Relaxed);
+/// Without a listing of /proc/self/fd, which would cost more than all the rest of a start.
+fn note_descriptors() {
+    // Since Linux 6.2 the size of this directory is the number of open descriptors.
+    let count = nix::sys::stat::stat(c"/proc/self/fd").map_or(0, |stat| stat.st_size);
+    let (mut missing, last) =
+        if count > 0 { (count, LAST_NUMBER) } else { (i64::MAX, LAST_NUMBER_UNTOLD) };
+    let chunk = (file::limit() as usize).clamp(1, CHUNK);
+
+    let mut list: *mut Inherited = ptr::null_mut();
+    let mut noted = 0;
+    let mut first = 0;
+    while missing > 0 && first < last {
+        let Ok(is_open) = file::are_open::<CHUNK>(first, chunk) else {
+            break;
+        };
+        for (fd, _) in (first..).zip(is_open).filter(|(_, is_open)| *is_open) {
+            missing -= 1;
+            let Some(identity) = identity(fd).ok().filter(|_| fd > 2) else {
+                continue;
+            };
+            // SAFETY: `list` is NULL or realloc(3) made it.
+            let longer =
+                unsafe { libc::realloc(list.cast(), (noted + 1) * size_of::<Inherited>()) };
+            if longer.is_null() {
+                break;
+            }
+            list = longer.cast();
+            // SAFETY: realloc(3) made room for that many entries.
+            let entry = unsafe { list.add(noted) };
+            // SAFETY: as above.
+            unsafe { entry.write(Inherited { fd, identity }) };
+            noted += 1;
+        }
+        first += chunk as i32;
+    }
+    DESCRIPTOR_COUNT.store(noted, Relaxed);
+    DESCRIPTORS.store(list, Relaxed);
 }
 
 /// What is open on this number now.
-pub fn identity(fd: i32) -> Option<Identity> {
-    let stat = file::fstat(file::borrowed(fd)?).ok()?;
-    Some(stat.into())
-}
-
-/// Reads /proc/self/fd and notes as many descriptors from 3 up as `list` has room for. How many
-/// there are. Without readdir(3), which allocates.
-#[inline(never)]
-fn scan(directory: &OwnedFd, list: &mut [Inherited]) -> usize {
-    let mut count = 0;
-    let mut buffer = [0u8; 4096];
-    loop {
-        // SAFETY: the pointer and the length are those of one array, which lives across the call.
-        let length = unsafe {
-            libc::syscall(
-                libc::SYS_getdents64,
-                directory.as_raw_fd(),
-                buffer.as_mut_ptr(),
-                buffer.len(),
-            )
-        };
-        let Some(mut entries) = usize::try_from(length)
-            .ok()
-            .filter(|&length| length > 0)
-            .and_then(|length| buffer.get(..length))
-        else {
-            return count;
-        };
-        // struct linux_dirent64: inode (8 bytes), offset (8), record length (2), type (1), name.
-        while let Some(&[low, high]) = entries.get(16..18) {
-            let record_length = usize::from(u16::from_ne_bytes([low, high]));
-            let name = entries.get(19..).unwrap_or_default();
-            let name = name.split(|&byte| byte == 0).next().unwrap_or_default();
-            if let Some(Ok(fd)) = text::number(name).map(i32::try_from) {
-                if fd > 2 && fd != directory.as_raw_fd() {
-                    if let (Some(entry), Some(identity)) = (list.get_mut(count), identity(fd)) {
-                        *entry = Inherited { fd, identity };
-                    }
-                    count += 1;
-                }
-            }
-            match entries.get(record_length..) {
-                Some(rest) if record_length > 0 => entries = rest,
-                _ => break,
-            }
-        }
-    }
+pub fn identity(fd: i32) -> nix::Result<Identity> {
+    let fd = file::borrowed(fd).ok_or(nix::errno::Errno::EBADF)?;
+    Ok(file::fstat(fd)?.into())
 }
 
 /// The value of an environment variable, as long as nobody changes the environment.

@@ -4,6 +4,7 @@
 use std::{
     collections::HashMap,
     fs,
+    os::unix::process::CommandExt,
     path::PathBuf,
     process::{Child, Command, Stdio},
 };
@@ -35,6 +36,8 @@ pub fn of(bench: &Bench) -> Vec<Vec<Listed>> {
     command.args(["-f", "-s", "64", "-o"]).arg(&output).arg(&bench.executable);
     command.args(bench.program.arguments).current_dir(&bench.folder);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    // SAFETY: only system calls, which are allowed after fork.
+    unsafe { command.pre_exec(super::tracer::inherit_nothing) };
     let mut strace = Strace { child: command.spawn().unwrap(), output };
 
     let mut daemon = None;

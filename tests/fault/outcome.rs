@@ -12,7 +12,10 @@ use super::{Bench, Blow, FOLDER, PIDFILE, Point, name_of};
 use crate::common::{self, Daemon};
 
 pub enum Verdict {
-    Right,
+    /// As it must be: there is a complete daemon.
+    Daemon,
+    /// As it must be: there is nothing.
+    Nothing,
     /// Each thing that is wrong.
     Wrong(Vec<String>),
     /// The start did not get to the call.
@@ -27,7 +30,8 @@ pub fn of(bench: &Bench, point: Option<&Point>) -> Verdict {
 pub fn with_calls(bench: &Bench, point: Option<&Point>) -> (Verdict, Vec<Vec<i64>>) {
     let mut start = bench.start(point.map(|point| point.fault));
     let (end, alive) = start.launcher_end();
-    let has_pidfile = common::is_locked(&bench.pidfile());
+    let is_done = matches!(end, WaitStatus::Exited(_, 0));
+    let lacks_pidfile = is_done && !common::is_locked(&bench.pidfile());
     let daemon = start.settle();
     // Killed when this is dropped.
     let state = daemon.map(|pid| Daemon::of_pid(pid.as_raw()));
@@ -45,8 +49,8 @@ pub fn with_calls(bench: &Bench, point: Option<&Point>) -> (Verdict, Vec<Vec<i64
     let is_after_word = point.is_some_and(|point| point.is_after_word);
     match (end, daemon) {
         _ if start.has_hung() => {}
-        (WaitStatus::Exited(_, 0), Some(daemon)) => {
-            if !has_pidfile {
+        (end, Some(daemon)) if is_done || is_killed(0) && is_sigkill(end) => {
+            if lacks_pidfile {
                 wrong.push("no locked pid file when the launcher left".to_owned());
             }
             wrong.extend(state.iter().flat_map(|state| lacks(bench, state)));
@@ -55,10 +59,6 @@ pub fn with_calls(bench: &Bench, point: Option<&Point>) -> (Verdict, Vec<Vec<i64
                 WaitStatus::Exited(_, 0) => {}
                 end => wrong.push(format!("the daemon on SIGTERM: {}", shown(end))),
             }
-        }
-        (WaitStatus::Signaled(_, Signal::SIGKILL, _), Some(daemon)) if is_killed(0) => {
-            wrong.extend(state.iter().flat_map(|state| lacks(bench, state)));
-            start.stop(daemon);
         }
         (end, Some(_)) => wrong.push(format!("{}, but a daemon runs", shown(end))),
         (WaitStatus::Exited(_, 0), None) if is_killed(2) && is_after_word => {}
@@ -69,29 +69,29 @@ pub fn with_calls(bench: &Bench, point: Option<&Point>) -> (Verdict, Vec<Vec<i64
             let reason = point.map_or_else(String::new, Point::reason);
             wrong.extend(bad_sentence(bench, &reason));
         }
-        (WaitStatus::Signaled(_, Signal::SIGKILL, _), None) if is_killed(0) => {}
+        (end, None) if is_killed(0) && is_sigkill(end) => {}
         (end, None) => wrong.push(shown(end)),
     }
     drop(start);
 
-    let may_be_stale = is_killed(0)
-        || is_after_word && is_killed(2)
-        || point.is_some_and(|point| point.is_removal());
+    let may_be_stale = daemon.is_none() && (is_killed(0) || is_killed(2) && is_after_word)
+        || point.is_some_and(Point::is_removal);
     let who = if daemon.is_some() { "the daemon" } else { "the start" };
     wrong.extend(left_overs(bench, may_be_stale).into_iter().map(|what| format!("{who} {what}")));
-    if point.is_some() && daemon.is_none() && wrong.is_empty() {
+    if point.is_some() && daemon.is_none() {
         match of(bench, None) {
-            Verdict::Right => {}
+            Verdict::Daemon => {}
             Verdict::Wrong(what) => {
                 wrong.extend(what.into_iter().map(|what| format!("the next start: {what}")));
             }
-            Verdict::Missed => wrong.push("the next start is odd".to_owned()),
+            Verdict::Nothing | Verdict::Missed => wrong.push("the next start is odd".to_owned()),
         }
     }
     bench.clean_up();
-    let verdict = match wrong.is_empty() {
-        true => Verdict::Right,
-        false => Verdict::Wrong(wrong),
+    let verdict = match daemon {
+        _ if !wrong.is_empty() => Verdict::Wrong(wrong),
+        Some(_) => Verdict::Daemon,
+        None => Verdict::Nothing,
     };
     (verdict, calls)
 }
@@ -123,6 +123,10 @@ impl Point {
     fn is_removal(&self) -> bool {
         matches!(self.call, libc::SYS_unlink | libc::SYS_unlinkat) && self.fault.blow != Blow::Kill
     }
+}
+
+fn is_sigkill(end: WaitStatus) -> bool {
+    matches!(end, WaitStatus::Signaled(_, Signal::SIGKILL, _))
 }
 
 fn shown(end: WaitStatus) -> String {
@@ -224,7 +228,11 @@ fn bad_sentence(bench: &Bench, reason: &str) -> Option<String> {
         }
         _ => {}
     }
-    Some(format!("status 1 and said {:?}", stderr + &stdout))
+    let mut said = stderr + &stdout;
+    if !reason.is_empty() {
+        said = said.replace(reason, "(why)");
+    }
+    Some(format!("status 1 and said {said:?}"))
 }
 
 /// What a start or a daemon that ended left in the folder.

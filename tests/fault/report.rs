@@ -2,11 +2,15 @@
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
-use super::{Blow, Fault, exceptions, name_of};
+use super::{Blow, Fault, exceptions, name_of, outcome::Verdict};
 
 #[derive(Default)]
 pub struct Report {
     rows: Vec<Row>,
+    /// How many faults ended in a daemon, in none, as they must, and otherwise.
+    daemons: usize,
+    nothings: usize,
+    wrongs: usize,
     /// How often each reason for an exception served.
     accepted: BTreeMap<&'static str, usize>,
 }
@@ -27,20 +31,34 @@ enum Outcome {
 
 impl Report {
     /// `call` is how strace shows it.
-    pub fn add_wrong(&mut self, fault: Fault, call: &str, what: Vec<String>) {
-        for what in what {
+    pub fn add(&mut self, fault: Fault, call: &str, verdict: Verdict) {
+        let wrong = match verdict {
+            Verdict::Daemon => return self.daemons += 1,
+            Verdict::Nothing => return self.nothings += 1,
+            Verdict::Wrong(wrong) => wrong,
+            Verdict::Missed => vec!["the call is not reached".to_owned()],
+        };
+        let mut is_wrong = false;
+        for what in wrong {
             match exceptions::reason(fault, call, &what) {
                 Some(reason) => *self.accepted.entry(reason).or_default() += 1,
-                None => self.add(fault, call, Outcome::Wrong(what)),
+                None => {
+                    is_wrong = true;
+                    self.add_row(fault, call, Outcome::Wrong(what));
+                }
             }
+        }
+        match is_wrong {
+            true => self.wrongs += 1,
+            false => self.nothings += 1,
         }
     }
 
     pub fn add_slow(&mut self, fault: Fault, call: &str, time: Duration) {
-        self.add(fault, call, Outcome::Slow { tenths: time.as_millis() / 100 });
+        self.add_row(fault, call, Outcome::Slow { tenths: time.as_millis() / 100 });
     }
 
-    fn add(&mut self, fault: Fault, call: &str, outcome: Outcome) {
+    fn add_row(&mut self, fault: Fault, call: &str, outcome: Outcome) {
         let Fault { role, index, blow } = fault;
         let is_same =
             |row: &&mut Row| (row.role, row.index) == (role, index) && row.outcome == outcome;
@@ -53,7 +71,7 @@ impl Report {
         }
     }
 
-    /// The wrong outcomes, one for each fault.
+    /// What is wrong, for each fault.
     pub fn wrong(&self) -> Vec<&str> {
         let wrong = self.rows.iter().filter_map(|row| match &row.outcome {
             Outcome::Wrong(what) => Some((what.as_str(), row.blows.len())),
@@ -78,6 +96,8 @@ impl fmt::Display for Report {
         for (reason, times) in &self.accepted {
             writeln!(f, "accepted {times} times: {reason}")?;
         }
-        Ok(())
+        let faults = self.daemons + self.nothings + self.wrongs;
+        write!(f, "{faults} faults: {} times a complete daemon, ", self.daemons)?;
+        writeln!(f, "{} times none and why, {} times wrong", self.nothings, self.wrongs)
     }
 }

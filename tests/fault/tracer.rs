@@ -50,6 +50,8 @@ struct Tracee {
     is_counted: bool,
     is_released: bool,
     result: Option<Errno>,
+    /// What a changed first argument was.
+    argument: Option<u64>,
 }
 
 impl Start {
@@ -195,6 +197,9 @@ impl Start {
         if let Some(errno) = tracee.result.take() {
             change_registers(pid, |registers| registers.rax = -(errno as i64) as u64);
         }
+        if let Some(argument) = tracee.argument.take() {
+            change_registers(pid, |registers| registers.rdi = argument);
+        }
         self.resume(pid, None);
     }
 
@@ -248,7 +253,11 @@ impl Tracee {
                 self.result = Some(errno);
             }
             Way::Done => self.result = Some(errno),
-            Way::OldBreak => change_registers(pid, |registers| registers.rdi = 0),
+            // The program may rely on its argument afterwards: no call changes that register.
+            Way::OldBreak => change_registers(pid, |registers| {
+                self.argument = Some(registers.rdi);
+                registers.rdi = 0;
+            }),
         }
     }
 }
@@ -282,7 +291,7 @@ fn is_zombie(pid: Pid) -> bool {
 
 /// In the new process, before it executes the program: whatever started the test, the program
 /// inherits no descriptors but stdio, no ignored and no blocked signals.
-fn prepare() -> std::io::Result<()> {
+pub fn inherit_nothing() -> std::io::Result<()> {
     // SAFETY: these calls take no pointers, or point to locals.
     unsafe {
         libc::syscall(libc::SYS_close_range, 3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC);
@@ -295,6 +304,11 @@ fn prepare() -> std::io::Result<()> {
         libc::sigprocmask(libc::SIG_SETMASK, &none, std::ptr::null_mut());
         libc::umask(0o077);
     }
+    Ok(())
+}
+
+fn prepare() -> std::io::Result<()> {
+    inherit_nothing()?;
     Ok(ptrace::traceme()?)
 }
 
