@@ -78,7 +78,8 @@ impl Target {
                 return Err(not_proven(b"root can come back"));
             }
         }
-        match self.is_assumed(group)? && user::group_count() == Ok(self.group_count) {
+        let groups = user::group_count().or_cannot("count the supplementary groups")?;
+        match self.is_assumed(group)? && groups == self.group_count {
             true => Ok(()),
             false => Err(not_proven(b"the ids are not those asked for")),
         }

@@ -64,6 +64,22 @@ fn rsd_daemonize_starts_or_says_why_not_whatever_fails() {
     });
 }
 
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn a_pid_file_at_ready_appears_or_it_is_said_why_not_whatever_fails() {
+    check("fault_ready", |_| {});
+}
+
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn root_is_given_up_or_it_is_said_why_not_whatever_fails() {
+    if !common::is_root() {
+        return common::skip("needs root to give it up");
+    }
+    // Who is not root any more may not remove it from root's folder.
+    check("fault_user", |program| program.keeps_pidfile = true);
+}
+
 /// A test that finds nothing anywhere would be none.
 #[cfg(target_arch = "x86_64")]
 #[test]

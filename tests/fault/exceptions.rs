@@ -40,14 +40,14 @@ static EXCEPTIONS: &[Exception] = &[
     },
     Exception {
         call: "newfstatat",
-        arguments: "AT_EMPTY_PATH",
+        arguments: "AT_",
         blow: |blow| matches!(blow, Blow::FailFromHereOn(_)),
         outcome: "the start left daemon.pid",
         reason: "a file is only removed when it is known to be ours; the next start takes it over",
     },
     Exception {
         call: "newfstatat",
-        arguments: "AT_EMPTY_PATH",
+        arguments: "AT_",
         blow: |blow| matches!(blow, Blow::FailFromHereOn(_)),
         outcome: "does not say why but \"the daemon exited with status 1 before it was ready\"",
         reason: "the reason is only sent on a descriptor that is known to be ours",
