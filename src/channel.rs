@@ -8,12 +8,13 @@ use nix::errno::Errno;
 use crate::{
     error::{self, Error, OrCannot, Result},
     sys::{file::above_stdio, socket},
+    text,
 };
 
 /// The longest text of a daemon that gives up; a longer one is cut.
 pub(crate) const TEXT_MAX: usize = 4096;
 
-/// The word, as the launcher hears it.
+/// The word; with an error goes the sentence of its thread.
 pub enum Word<'a> {
     Ready,
     /// The library failed in the daemon.
@@ -37,56 +38,54 @@ pub struct Message {
 }
 
 /// The launcher's end and the daemon's.
+#[inline(never)]
 pub fn pair() -> Result<(OwnedFd, OwnedFd)> {
     socket::pair()
         .and_then(|(ours, daemons)| Ok((above_stdio(ours)?, above_stdio(daemons)?)))
         .or_cannot("make a channel to the daemon")
 }
 
+/// Says the daemon's word.
+#[inline(never)]
+pub fn send(daemon: BorrowedFd, word: &Word) -> nix::Result<()> {
+    let sentence;
+    let (kind, number, text): (u8, i32, &[u8]) = match word {
+        Word::Ready => (READY, 0, b""),
+        Word::GaveUp { status, text } => (GAVE_UP, *status, text),
+        Word::Failed(Error(errno)) => {
+            sentence = error::sentence();
+            let kind = if sentence.lacks_reason { FAILED_LACKS_REASON } else { FAILED };
+            (kind, *errno as i32, sentence.line.as_bytes())
+        }
+    };
+    let mut bytes = [0; 5 + TEXT_MAX];
+    let length = text::join(&mut bytes, &[&[kind], &number.to_ne_bytes(), text]);
+    socket::send(daemon, bytes.get(..length).unwrap_or_default())
+}
+
 impl Message {
-    fn new(kind: u8, number: i32, text: &[u8]) -> Self {
-        let mut bytes = [0; 5 + TEXT_MAX];
-        let head = [kind].into_iter().chain(number.to_ne_bytes());
-        let content = head.chain(text.iter().copied().take(TEXT_MAX));
-        bytes.iter_mut().zip(content).for_each(|(to, from)| *to = from);
-        Message { length: 5 + text.len().min(TEXT_MAX), bytes }
+    pub fn new() -> Self {
+        Message { length: 0, bytes: [0; 5 + TEXT_MAX] }
     }
 
-    pub fn ready() -> Self {
-        Message::new(READY, 0, b"")
+    /// Receives without waiting. False: the channel ended, or what came is no word.
+    #[inline(never)]
+    pub fn receive(&mut self, launcher: BorrowedFd) -> nix::Result<bool> {
+        self.length = socket::receive(launcher, &mut self.bytes)?;
+        Ok(self.length >= 5)
     }
 
-    pub fn failed(error: &Error) -> Self {
-        let kind = if error.lacks_reason { FAILED_LACKS_REASON } else { FAILED };
-        Message::new(kind, error.errno as i32, error::sentence().as_bytes())
-    }
-
-    pub fn gave_up(status: i32, text: &[u8]) -> Self {
-        Message::new(GAVE_UP, status, text)
-    }
-
-    pub fn send(&self, daemon: BorrowedFd) -> nix::Result<()> {
-        socket::send(daemon, self.bytes.get(..self.length).unwrap_or_default())
-    }
-
-    /// Receives without waiting. `None`: the channel ended, or what came is no word.
-    pub fn receive(launcher: BorrowedFd) -> nix::Result<Option<Self>> {
-        let mut message = Message::new(0, 0, b"");
-        message.length = socket::receive(launcher, &mut message.bytes)?;
-        Ok((message.length >= 5).then_some(message))
-    }
-
+    #[inline(never)]
     pub fn word(&self) -> Option<Word<'_>> {
         let (head, text) = self.bytes.get(..self.length)?.split_at_checked(5)?;
         let &[kind, a, b, c, d] = head else { return None };
         let number = i32::from_ne_bytes([a, b, c, d]);
+        let failed = || Error::new(Errno::from_raw(number), &[text]);
         Some(match kind {
             READY => Word::Ready,
             GAVE_UP => Word::GaveUp { status: number, text },
-            FAILED | FAILED_LACKS_REASON => Word::Failed(Error {
-                lacks_reason: kind == FAILED_LACKS_REASON,
-                ..Error::new(Errno::from_raw(number), &[text])
-            }),
+            FAILED => Word::Failed(failed()),
+            FAILED_LACKS_REASON => Word::Failed(failed().without_reason()),
             _ => return None,
         })
     }

@@ -9,13 +9,13 @@ use std::{
 
 use nix::{
     errno::Errno,
-    fcntl::{OFlag, open},
+    fcntl::OFlag,
     sys::stat::{Mode, stat},
     unistd::{Pid, fchdir, getpid},
 };
 
 use crate::{
-    channel::Message,
+    channel::{self, Word},
     error::{self, Error, OrCannot, Result},
     inherited::{self, Descriptors},
     kept::Kept,
@@ -26,7 +26,7 @@ use crate::{
     sys::{
         file::{self, PathBuffer, Text},
         load::identity,
-        process, retry, signal,
+        process, signal,
         thread::{Guard, Mutex},
     },
 };
@@ -137,7 +137,7 @@ fn start(options: &Options, is_ready_at_once: bool) -> Result<()> {
     if !options.foreground {
         refuse_to_fork(options.allow_threads)?;
     }
-    let plan = Plan::prepare(options)?;
+    let mut plan = Plan::prepare(options)?;
     remove_pidfile_at_exit()?;
     error::sentence(); // allocated now, not after the fork
     if options.foreground {
@@ -145,14 +145,15 @@ fn start(options: &Options, is_ready_at_once: bool) -> Result<()> {
     }
     match launch::launch(options.session_leader)? {
         Side::Daemon { channel, signals } => {
-            start_daemon(plan, channel, &signals, is_ready_at_once);
+            start_daemon(&mut plan, channel, &signals, is_ready_at_once);
             Ok(())
         }
-        Side::Launcher(launcher) => Err(wait(launcher, options, &plan)),
+        Side::Launcher(launcher) => Err(wait(launcher, &plan)),
     }
 }
 
 /// Why this process must not fork and leave.
+#[inline(never)]
 fn refuse_to_fork(allow_threads: bool) -> Result<()> {
     if getpid().as_raw() == 1 {
         let why: &[u8] =
@@ -170,65 +171,73 @@ fn refuse_to_fork(allow_threads: bool) -> Result<()> {
 
 /// All that the options name, looked up and opened in the caller.
 struct Plan<'a> {
+    options: &'a Options<'a>,
     /// The process that was told to become a daemon.
     caller: Pid,
-    foreground: bool,
-    session_leader: bool,
-    reset_signals: bool,
-    umask: Option<u32>,
-    stdio: Stdio,
     name: Option<Text>,
     null: OwnedFd,
     log: Option<OwnedFd>,
     directory: Option<OwnedFd>,
     inherited: Option<Descriptors<'a>>,
-    target: Option<Target>,
+    target: Target,
     place: Option<Place>,
     style: Style,
-    pidfile_at_ready: bool,
 }
 
 impl<'a> Plan<'a> {
-    fn prepare(options: &Options<'a>) -> Result<Self> {
-        let copy_name = |name| Text::new(name).or_cannot("keep the name");
-        Ok(Plan {
+    /// One after the other into a plan that is whole at every moment: a failure in the middle of a
+    /// struct literal needs code to take back each part of it.
+    #[inline(never)]
+    fn prepare(options: &'a Options<'a>) -> Result<Self> {
+        let mut plan = Plan {
+            options,
             caller: getpid(),
-            foreground: options.foreground,
-            session_leader: options.session_leader,
-            reset_signals: options.reset_signals,
-            umask: options.umask,
-            stdio: options.stdio,
-            name: options.name.map(copy_name).transpose()?,
-            inherited: options.close_inherited.map(Descriptors::except),
-            target: Target::look_up(options.user, options.group)?,
-            style: Style {
-                mode: options.pidfile_mode,
-                owner: options.pidfile_owner.map(privileges::find_owner).transpose()?,
-            },
+            name: None,
             null: stdio::open_null()?,
-            directory: options.directory.map(open_directory).transpose()?,
-            place: options
-                .pidfile
-                .map(|path| place(path, options.pidfile_may_be_name))
-                .transpose()?,
-            log: options
-                .log_file
-                .map(|path| stdio::open_log(path, options.log_file_mode))
-                .transpose()?,
-            pidfile_at_ready: options.pidfile_at_ready,
-        })
+            log: None,
+            directory: None,
+            inherited: None,
+            target: Target::nobody(),
+            place: None,
+            style: Style { mode: options.pidfile_mode, owner: None },
+        };
+        if let Some(name) = options.name {
+            plan.name = Some(Text::new(name.to_bytes()).or_cannot("keep the name")?);
+        }
+        if let Some(keep) = options.close_inherited {
+            plan.inherited = Some(Descriptors::except(keep));
+        }
+        plan.target.look_up(options.user, options.group)?;
+        if let Some(owner) = options.pidfile_owner {
+            plan.style.owner = Some(privileges::find_owner(owner)?);
+        }
+        if let Some(path) = options.directory {
+            plan.directory = Some(open_directory(path)?);
+        }
+        if let Some(path) = options.pidfile {
+            plan.place = Some(place(path, options.pidfile_may_be_name)?);
+        }
+        if let Some(path) = options.log_file {
+            plan.log = Some(stdio::open_log(path, options.log_file_mode)?);
+        }
+        Ok(plan)
     }
 
     /// Makes this process the daemon. The pid file comes after all that can fail without leaving
     /// anything behind, and before privileges are given up.
-    fn carry_out(mut self, channel: Option<&OwnedFd>, signals: Option<&SignalState>) -> Result<()> {
+    #[inline(never)] // two callers
+    fn carry_out(
+        &mut self,
+        channel: Option<&OwnedFd>,
+        signals: Option<&SignalState>,
+    ) -> Result<()> {
         if let Some(signals) = signals {
             signals.restore_actions()?;
         }
         if let Some(directory) = &self.directory {
             fchdir(directory).or_cannot("change the working directory")?;
         }
-        if let Some(mask) = self.umask {
+        if let Some(mask) = self.options.umask {
             process::set_umask(mask);
         }
         if let Some(inherited) = &self.inherited {
@@ -237,17 +246,15 @@ impl<'a> Plan<'a> {
         pidfile::hand_over_from(self.caller)?;
         let pidfile = self.take_pidfile()?;
         let rest = self.redirect().and_then(|output_at_ready| {
-            if let Some(target) = &self.target {
-                target.assume()?;
-            }
-            if self.session_leader && !self.foreground {
+            self.target.assume()?;
+            if self.options.session_leader && !self.options.foreground {
                 // The terminal may have hung up between fork and setsid.
                 signal::discard(libc::SIGHUP);
             }
             if let Some(signals) = signals {
                 signals.restore_mask()?;
             }
-            if self.reset_signals {
+            if self.options.reset_signals {
                 inherited::reset_signals()?;
             }
             Ok(output_at_ready)
@@ -258,7 +265,7 @@ impl<'a> Plan<'a> {
                     owner: getpid(),
                     name: self.name.take(),
                     is_ready: false,
-                    foreground: self.foreground,
+                    foreground: self.options.foreground,
                     channel: None,
                     pidfile,
                     pidfile_at_ready: self.place.take().map(|place| (place, self.style)),
@@ -274,11 +281,12 @@ impl<'a> Plan<'a> {
     }
 
     /// Takes the pid file now, or makes sure that nobody has it if it comes later.
+    #[inline(never)]
     fn take_pidfile(&mut self) -> Result<Option<Held>> {
         let Some(place) = self.place.take() else {
             return Ok(None);
         };
-        if !self.pidfile_at_ready {
+        if !self.options.pidfile_at_ready {
             let lock = pidfile::lock(&place, &self.style)?;
             return Held::new(place, lock).map(Some);
         }
@@ -288,10 +296,11 @@ impl<'a> Plan<'a> {
     }
 
     /// Returns what stdout and stderr become when ready.
+    #[inline(never)]
     fn redirect(&self) -> Result<Option<Kept>> {
         let output = self.log.as_ref().unwrap_or(&self.null);
         let mut later = None;
-        match self.stdio {
+        match self.options.stdio {
             Stdio::Kept => {}
             Stdio::Redirected => {
                 stdio::redirect_input(&self.null)?;
@@ -322,27 +331,29 @@ impl<'a> Plan<'a> {
     }
 }
 
+#[inline(never)]
 fn open_directory(path: &CStr) -> Result<OwnedFd> {
-    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    retry(|| open(path, flags, Mode::empty()))
-        .and_then(file::above_stdio)
-        .or_cannot_at("open the working directory", path)
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
+    file::open(path, flags, Mode::empty()).or_cannot_at("open the working directory", path)
 }
 
 /// A path, or where allowed a name: "mydaemon" is /run/mydaemon.pid.
+#[inline(never)]
 fn place(path: &CStr, may_be_name: bool) -> Result<Place> {
     let bytes = path.to_bytes();
     if !may_be_name || bytes.contains(&b'/') || bytes.is_empty() {
         return Place::fixed(path);
     }
     let ending: &[u8] = if bytes.ends_with(b".pid") { b"" } else { b".pid" };
-    let path = PathBuffer::new(&[b"/run/", bytes, ending]).or_cannot_at("use the path", path)?;
-    Place::fixed(path.as_c_str())
+    let mut buffer = PathBuffer::new();
+    let path = buffer.join(&[b"/run/", bytes, ending]).or_cannot_at("use the path", path)?;
+    Place::fixed(path)
 }
 
 /// In the new process: becomes the daemon or tells the launcher why not, and ends.
-fn start_daemon(plan: Plan, channel: OwnedFd, signals: &SignalState, is_ready_at_once: bool) {
-    let started = match plan.session_leader {
+#[inline(never)]
+fn start_daemon(plan: &mut Plan, channel: OwnedFd, signals: &SignalState, is_ready_at_once: bool) {
+    let started = match plan.options.session_leader {
         true => nix::unistd::setsid().map(drop).or_cannot("start a session"),
         false => Ok(()),
     };
@@ -360,18 +371,20 @@ fn start_daemon(plan: Plan, channel: OwnedFd, signals: &SignalState, is_ready_at
             }
             match ready() {
                 Ok(()) => return,
-                Err(error) => give_up(&Message::failed(&error)),
+                Err(error) => give_up(&Word::Failed(error)),
             };
             process::exit_now(1)
         }
         Err(error) => error,
     };
-    let _ = Message::failed(&failed).send(channel.as_fd());
+    let _ = channel::send(channel.as_fd(), &Word::Failed(failed));
     process::exit_now(1)
 }
 
 /// In the caller: leaves with the daemon's success, or cleans up and returns why there is none.
-fn wait(launcher: Launcher, options: &Options, plan: &Plan) -> Error {
+#[inline(never)]
+fn wait(launcher: Launcher, plan: &Plan) -> Error {
+    let options = plan.options;
     let name = options.name.unwrap_or_default().to_bytes();
     launcher.wait(name, options.ready_timeout_ms, |daemon| {
         // A daemon that was killed has left it. Nobody has it locked, or it stays.
@@ -408,7 +421,7 @@ pub fn ready() -> Result<()> {
     }
     if let Some(channel) = &daemon.channel {
         let sent = match channel.get() {
-            Ok(channel) => Message::ready().send(channel),
+            Ok(channel) => channel::send(channel, &Word::Ready),
             Err(Errno::EBADF) => Err(Errno::EBADF),
             Err(errno) => return Err(lost(b"the channel to the caller", errno)),
         };
@@ -426,14 +439,14 @@ pub fn ready() -> Result<()> {
 fn lost(what: &[u8], errno: Errno) -> Error {
     match errno {
         Errno::EBADF => Error::new(errno, &[b"the program has closed ", what]),
-        _ => Error::cannot(errno, "examine", what),
+        _ => Error::cannot_at(errno, "examine", what),
     }
 }
 
 /// `rsd_fail`: the launcher shows `text` and leaves with `status`. In the foreground the text goes
 /// to stderr.
 pub fn fail(status: i32, text: &[u8]) {
-    give_up(&Message::gave_up(status, text));
+    give_up(&Word::GaveUp { status, text });
     let daemon = daemon();
     if let Some(daemon) = daemon.as_ref().filter(|daemon| daemon.foreground && !daemon.is_ready) {
         let name = daemon.name.as_ref().map_or(c"", Text::as_c_str);
@@ -442,7 +455,7 @@ pub fn fail(status: i32, text: &[u8]) {
 }
 
 /// Lets go of everything and gives the launcher its word.
-fn give_up(message: &Message) {
+fn give_up(word: &Word) {
     let mut daemon = daemon();
     let Some(daemon) = daemon.as_mut().filter(|daemon| daemon.owner == getpid()) else {
         return;
@@ -450,7 +463,7 @@ fn give_up(message: &Message) {
     daemon.pidfile.take().into_iter().for_each(Held::release);
     let channel = daemon.channel.take();
     if let Some(channel) = channel.as_ref().and_then(|channel| channel.get().ok()) {
-        let _ = message.send(channel);
+        let _ = channel::send(channel, word);
     }
 }
 

@@ -26,6 +26,10 @@ impl Line {
         Line { length: 0, bytes: [0; SENTENCE_MAX] }
     }
 
+    pub fn clear(&mut self) {
+        self.length = 0;
+    }
+
     #[inline(never)]
     pub fn push(&mut self, bytes: &[u8]) {
         for &byte in bytes {
@@ -59,14 +63,18 @@ impl Line {
     }
 }
 
-/// What went wrong, for the program; `sentence()` is for a person.
+/// What a person is told.
 #[derive(Clone, Copy)]
-pub struct Error {
-    pub errno: Errno,
-    /// The sentence tells only what could not be done; the reason is what errno means. It is added
+pub struct Sentence {
+    pub line: Line,
+    /// The line tells only what could not be done; the reason is what errno means. It is added
     /// where the sentence is handed to C, since looking it up may allocate.
     pub lacks_reason: bool,
 }
+
+/// What went wrong, for the program; `sentence()` is for a person.
+#[derive(Clone, Copy)]
+pub struct Error(pub Errno);
 
 impl Error {
     /// A whole sentence, in pieces.
@@ -74,21 +82,31 @@ impl Error {
     #[inline(never)]
     pub fn new(errno: Errno, pieces: &[&[u8]]) -> Self {
         thread::with_own(|own| {
-            own.sentence = Line::new();
-            pieces.iter().for_each(|piece| own.sentence.push(piece));
+            own.sentence.line.clear();
+            own.sentence.lacks_reason = false;
+            pieces.iter().for_each(|piece| own.sentence.line.push(piece));
         });
-        Error { errno, lacks_reason: false }
+        Error(errno)
+    }
+
+    /// "cannot `action`", and later the reason.
+    #[cold]
+    #[inline(never)]
+    pub fn cannot(errno: Errno, action: &str) -> Self {
+        Error::cannot_at(errno, action, b"")
     }
 
     /// "cannot `action` `object`", and later the reason.
     #[cold]
     #[inline(never)]
-    pub fn cannot(errno: Errno, action: &str, object: &[u8]) -> Self {
+    pub fn cannot_at(errno: Errno, action: &str, object: &[u8]) -> Self {
         let space: &[u8] = if object.is_empty() { b"" } else { b" " };
-        Error {
-            lacks_reason: true,
-            ..Error::new(errno, &[b"cannot ", action.as_bytes(), space, object])
-        }
+        Error::new(errno, &[b"cannot ", action.as_bytes(), space, object]).without_reason()
+    }
+
+    pub fn without_reason(self) -> Self {
+        thread::with_own(|own| own.sentence.lacks_reason = true);
+        self
     }
 
     /// C passed an argument that cannot be used; the text names it.
@@ -100,8 +118,10 @@ impl Error {
 }
 
 /// The sentence of this thread's latest error.
-pub fn sentence() -> Line {
-    thread::with_own(|own| own.sentence).unwrap_or(Line::new())
+#[inline(never)]
+pub fn sentence() -> Sentence {
+    let none = Sentence { line: Line::new(), lacks_reason: false };
+    thread::with_own(|own| own.sentence).unwrap_or(none)
 }
 
 /// Does something whose errors do not matter, and keeps the sentence there is.
@@ -121,10 +141,10 @@ pub trait OrCannot<T> {
 
 impl<T> OrCannot<T> for nix::Result<T> {
     fn or_cannot(self, action: &str) -> Result<T> {
-        self.map_err(|errno| Error::cannot(errno, action, b""))
+        self.map_err(|errno| Error::cannot(errno, action))
     }
 
     fn or_cannot_at(self, action: &str, path: &CStr) -> Result<T> {
-        self.map_err(|errno| Error::cannot(errno, action, path.to_bytes()))
+        self.map_err(|errno| Error::cannot_at(errno, action, path.to_bytes()))
     }
 }

@@ -10,6 +10,7 @@ use crate::{
         load::{self, Inherited},
         signal::{self, Action, How, Set},
     },
+    text,
 };
 
 /// The descriptors that were open when the library was loaded and that nobody asked to keep.
@@ -21,8 +22,9 @@ pub struct Descriptors<'a> {
 }
 
 impl<'a> Descriptors<'a> {
+    #[inline(never)]
     pub fn except(keep: &'a [i32]) -> Self {
-        let number = |name| load::environment(name)?.to_str().ok()?.parse::<i32>().ok();
+        let number = |name| text::number(load::environment(name)?.to_bytes())?.try_into().ok();
         let is_for_us = number(c"LISTEN_PID") == Some(getpid().as_raw());
         let passed = number(c"LISTEN_FDS").filter(|_| is_for_us).unwrap_or(0);
         Descriptors { list: load::descriptors(), keep, passed_end: passed.saturating_add(3) }
@@ -30,6 +32,7 @@ impl<'a> Descriptors<'a> {
 
     /// Closes those that still are what they were. A number in `ours` is a new file of ours, even
     /// if it is the same file as the one that stood there at load.
+    #[inline(never)]
     pub fn close(&self, ours: &[i32]) {
         for &Inherited { fd, identity } in self.list {
             let is_kept = fd < self.passed_end || self.keep.contains(&fd) || ours.contains(&fd);
@@ -41,6 +44,7 @@ impl<'a> Descriptors<'a> {
 }
 
 /// Signals that were ignored or blocked at load, and still are, are not any more.
+#[inline(never)]
 pub fn reset_signals() -> Result<()> {
     let mut blocked = Set::empty();
     for signo in signal::STANDARD {

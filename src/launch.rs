@@ -17,6 +17,7 @@ use crate::{
         process::{self, End, Fork, Wait},
         signal::{self, Action, How, Set},
     },
+    text,
 };
 
 /// How long a daemon that gave up may take to end before it is killed.
@@ -33,6 +34,7 @@ pub struct SignalState {
 
 impl SignalState {
     /// Blocks all signals, so that no handler runs in a process that is neither one nor the other.
+    #[inline(never)]
     fn hold() -> Result<Self> {
         let action = signal::action(libc::SIGCHLD).or_cannot("read the action of SIGCHLD")?;
         let mask = signal::change_mask(How::Set, &Set::all()).or_cannot("block signals")?;
@@ -48,6 +50,7 @@ impl SignalState {
         Ok(state)
     }
 
+    #[inline(never)]
     pub fn restore(&self) -> Result<()> {
         self.restore_actions()?;
         self.restore_mask()
@@ -68,6 +71,7 @@ impl SignalState {
     }
 
     /// What ends a program from the terminal or by hand, as far as this one has not ruled it out.
+    #[inline(never)]
     fn cancelling(&self) -> Set {
         [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM]
             .into_iter()
@@ -96,6 +100,7 @@ pub struct Launcher {
 }
 
 /// Forks once, where the daemon is to lead its session, or twice.
+#[inline(never)]
 pub fn launch(session_leader: bool) -> Result<Side> {
     let (ours, daemons) = channel::pair()?;
     process::flush_stdio();
@@ -140,6 +145,7 @@ pub fn launch(session_leader: bool) -> Result<Side> {
 impl Launcher {
     /// Leaves with status 0 once the daemon is ready, or with the status that it chose. Otherwise
     /// ends what is left of it, calls `clean_up` and returns why.
+    #[inline(never)]
     pub fn wait(
         self,
         name: &[u8],
@@ -148,12 +154,9 @@ impl Launcher {
     ) -> Error {
         let watch = self.daemon.and_then(|pid| process::pidfd_open(pid).ok());
         let watch = watch.as_ref().map(AsFd::as_fd);
-        let message;
-        let outcome = match self.hear(watch, timeout_ms) {
-            Ok(heard) => {
-                message = heard;
-                message.word().unwrap_or_else(|| Word::Failed(closed()))
-            }
+        let mut message = Message::new();
+        let outcome = match self.hear(&mut message, watch, timeout_ms) {
+            Ok(()) => message.word().unwrap_or_else(|| Word::Failed(closed())),
             Err(error) => Word::Failed(error),
         };
         match outcome {
@@ -181,7 +184,13 @@ impl Launcher {
     }
 
     /// Waits for the daemon's word; an error is why there will be none.
-    fn hear(&self, watch: Option<BorrowedFd>, timeout_ms: Option<u32>) -> Result<Message> {
+    #[inline(never)]
+    fn hear(
+        &self,
+        message: &mut Message,
+        watch: Option<BorrowedFd>,
+        timeout_ms: Option<u32>,
+    ) -> Result<()> {
         self.expect_middle()?;
         let waiting = [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGCHLD]
             .into_iter()
@@ -204,8 +213,8 @@ impl Launcher {
             };
             // Whether it has ended is asked before its word is looked for: it may end after it.
             let has_ended = self.end(libc::WNOHANG).is_some_and(|end| end.is_ok());
-            match Message::receive(self.channel.as_fd()) {
-                Ok(Some(message)) => return Ok(message),
+            match message.receive(self.channel.as_fd()) {
+                Ok(true) => return Ok(()),
                 Err(Errno::EAGAIN) if !has_ended => {}
                 Err(errno) if errno != Errno::EAGAIN && errno != Errno::ECONNRESET => {
                     return Err(errno).or_cannot("hear from the daemon");
@@ -224,6 +233,7 @@ impl Launcher {
 
     /// The middle process must have done its part. Where the daemon's pid is unknown it is reaped,
     /// so that it is not taken for the daemon later.
+    #[inline(never)]
     fn expect_middle(&self) -> Result<()> {
         if self.daemon == Some(self.child) {
             return Ok(());
@@ -232,7 +242,7 @@ impl Launcher {
         match process::wait(Wait::Process(self.child), keep) {
             Ok(Some(End::Exited(0))) => Ok(()),
             Ok(Some(End::Exited(errno))) => {
-                Err(Error::cannot(Errno::from_raw(errno), "fork into a new session", b""))
+                Err(Error::cannot(Errno::from_raw(errno), "fork into a new session"))
             }
             Ok(Some(end)) => Err(ended(b"the process between caller and daemon", end)),
             Ok(None) => Ok(()),
@@ -260,6 +270,7 @@ impl Launcher {
         }
     }
 
+    #[inline(never)]
     fn how_it_ended(&self, watch: Option<BorrowedFd>) -> Error {
         match self.await_end(watch, 1000) {
             Some(Ok(end)) => ended(b"the daemon", end),
@@ -298,6 +309,7 @@ fn timed_out(limit_ms: u32) -> Error {
     Error::new(Errno::ETIMEDOUT, &pieces)
 }
 
+#[inline(never)]
 fn closed() -> Error {
     let why = b"the daemon closed the descriptors of its library before it was ready";
     Error::new(Errno::EPIPE, &[why])
@@ -325,11 +337,7 @@ pub fn show(name: &[u8], text: &[u8]) {
     let mut line = [0; channel::TEXT_MAX + 260];
     let colon: &[u8] = if name.is_empty() { b"" } else { b": " };
     let content = [name, colon, text.strip_suffix(b"\n").unwrap_or(text), b"\n"];
-    let mut length = 0;
-    for (to, from) in line.iter_mut().zip(content.into_iter().flatten()) {
-        *to = *from;
-        length += 1;
-    }
+    let length = text::join(&mut line, &content);
     if let Some(stderr) = file::borrowed(2) {
         let _ = write(stderr, line.get(..length).unwrap_or_default());
     }

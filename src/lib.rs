@@ -14,7 +14,7 @@
 //!    └─────────► pidfile        signals
 //! ```
 //!
-//! Every room sees `error`, `kept` and `sys`; they see no room. Nothing here allocates between fork
+//! Every room sees `error`, `kept`, `sys` and `text`; they see no room. Nothing here allocates between fork
 //! and the end of the daemon's setup, and nothing can panic: the shipping build refuses to link if
 //! anything could.
 
@@ -47,5 +47,6 @@ mod signals;
 mod stdio;
 #[allow(unsafe_code)]
 mod sys;
+mod text;
 
 pub use ffi::*;

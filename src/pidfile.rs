@@ -18,12 +18,12 @@ use std::{
 
 use nix::{
     errno::Errno,
-    fcntl::{AT_FDCWD, AtFlags, OFlag, open, openat},
+    fcntl::{AT_FDCWD, OFlag},
     sys::{
-        stat::{FileStat, Mode, SFlag, fstat, fstatat},
+        stat::{FileStat, Mode, SFlag},
         uio::{pread, pwrite},
     },
-    unistd::{Gid, Pid, Uid, UnlinkatFlags, ftruncate, geteuid, getpid, unlinkat},
+    unistd::{Gid, Pid, Uid, geteuid, getpid},
 };
 
 use self::newborn::Newborn;
@@ -31,10 +31,11 @@ use crate::{
     error::{Error, Line, OrCannot, Result},
     kept::Kept,
     sys::{
-        file::{self, Lock, PathBuffer, Text},
+        file::{self, Lock, Text},
         load::{Identity, identity},
         retry,
     },
+    text,
 };
 
 /// How often we look again when another start changes the file under our hands. Each time means
@@ -47,6 +48,8 @@ pub struct Place {
     directory: Option<Kept>,
     /// The path as the caller gave it.
     path: Text,
+    /// The directory in it, or "/" or ".".
+    folder: Text,
     /// Where the file's name begins in the path.
     name_at: usize,
 }
@@ -63,9 +66,15 @@ impl Place {
         if name_at == bytes.len() {
             return Err(refused(Errno::EISDIR, path, b"it is a directory"));
         }
+        let folder = match name_at {
+            0 => b".",
+            1 => b"/",
+            _ => bytes.get(..name_at - 1).unwrap_or_default(),
+        };
         Ok(Place {
             directory: None,
-            path: Text::new(path).or_cannot_at("use the path", path)?,
+            path: Text::new(bytes).or_cannot_at("use the path", path)?,
+            folder: Text::new(folder).or_cannot_at("use the path", path)?,
             name_at,
         })
     }
@@ -73,10 +82,8 @@ impl Place {
     /// The path as it is seen from the working directory now, wherever the process goes later.
     pub fn fixed(path: &CStr) -> Result<Self> {
         let mut place = Place::here(path)?;
-        let folder = place.folder().or_cannot_at("use the path", path)?;
-        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        let directory = retry(|| open(folder.as_c_str(), flags, Mode::empty()))
-            .and_then(file::above_stdio)
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
+        let directory = file::open(place.folder(), flags, Mode::empty())
             .or_cannot_at("open the directory of", path)?;
         place.directory =
             Some(Kept::new(directory).or_cannot_at("examine the directory of", path)?);
@@ -92,11 +99,20 @@ impl Place {
         self.path.as_c_str()
     }
 
+    /// As `or_cannot_at`, with this path.
+    fn cannot(&self, action: &'static str) -> impl FnOnce(Errno) -> Error {
+        move |errno| self.failed(errno, action)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn failed(&self, errno: Errno, action: &str) -> Error {
+        Error::cannot_at(errno, action, self.shown().to_bytes())
+    }
+
     /// What the file is called by itself.
     fn file_name(&self) -> &CStr {
-        let bytes = self.shown().to_bytes_with_nul();
-        let name = bytes.get(self.name_at..).unwrap_or_default();
-        CStr::from_bytes_with_nul(name).unwrap_or(c"")
+        self.path.tail(self.name_at)
     }
 
     /// The file, as seen from `at()`.
@@ -108,12 +124,10 @@ impl Place {
     }
 
     /// The directory, as seen from `at()`.
-    fn folder(&self) -> nix::Result<PathBuffer> {
-        let path = self.shown().to_bytes();
-        match (&self.directory, self.name_at) {
-            (Some(_), _) | (None, 0) => PathBuffer::new(&[b"."]),
-            (None, 1) => PathBuffer::new(&[b"/"]),
-            (None, name_at) => PathBuffer::new(&[path.get(..name_at - 1).unwrap_or_default()]),
+    fn folder(&self) -> &CStr {
+        match self.directory {
+            Some(_) => c".",
+            None => self.folder.as_c_str(),
         }
     }
 
@@ -122,20 +136,23 @@ impl Place {
         directory.and_then(Kept::unchecked).unwrap_or(AT_FDCWD)
     }
 
+    #[inline(never)]
     fn stat(&self) -> nix::Result<FileStat> {
-        fstatat(self.at(), self.name(), AtFlags::AT_SYMLINK_NOFOLLOW)
+        file::lstat_at(self.at(), self.name())
     }
 
     fn open(&self, flags: OFlag, mode: Mode) -> nix::Result<OwnedFd> {
-        let always = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
-        retry(|| openat(self.at(), self.name(), flags | always, mode)).and_then(file::above_stdio)
+        let always = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+        file::open_at(self.at(), self.name(), flags | always, mode)
     }
 
+    #[inline(never)]
     fn unlink(&self) -> nix::Result<()> {
-        unlinkat(self.at(), self.name(), UnlinkatFlags::NoRemoveDir)
+        file::unlink_at(self.at(), self.name())
     }
 
     /// Whether `stat` is of the file that stands here now.
+    #[inline(never)]
     fn is(&self, stat: &FileStat) -> bool {
         self.stat().is_ok_and(|here| Identity::from(here) == Identity::from(*stat))
     }
@@ -181,11 +198,11 @@ pub fn lock(place: &Place, style: &Style) -> Result<OwnedFd> {
             Err(errno) => {
                 // A file system without hard links: there the file is empty for a moment.
                 let _ = place.open(OFlag::O_RDWR | OFlag::O_CREAT, newborn::mode(style));
-                return in_place::lock(place, style, cannot("create", errno, place));
+                return in_place::lock(place, style, place.cannot("create")(errno));
             }
         }
         if let Cleared::NotAllowed(errno) = clear_stale(place, style)? {
-            return in_place::lock(place, style, cannot("remove the stale", errno, place));
+            return in_place::lock(place, style, place.cannot("remove the stale")(errno));
         }
     }
     Err(busy(place))
@@ -207,14 +224,14 @@ pub fn clear_stale(place: &Place, style: &Style) -> Result<Cleared> {
         let Some(stale) = open_existing(place, style)? else {
             return Ok(Cleared::Free);
         };
-        if !file::try_lock(stale.as_fd(), Lock::Shared).or_cannot_at("lock", place.shown())? {
+        if !file::try_lock(stale.as_fd(), Lock::Shared).map_err(place.cannot("lock"))? {
             return Err(already_running(place, &stale));
         }
-        let stat = fstat(&stale).or_cannot_at("examine", place.shown())?;
+        let stat = file::fstat(stale.as_fd()).map_err(place.cannot("examine"))?;
         if stat.st_nlink > 1 {
             return Err(refused(Errno::EMLINK, place.shown(), b"it has hard links"));
         }
-        let is_mine = file::try_write_lock(stale.as_fd()).or_cannot_at("lock", place.shown())?;
+        let is_mine = file::try_write_lock(stale.as_fd()).map_err(place.cannot("lock"))?;
         if is_mine && place.is(&stat) {
             match place.unlink() {
                 Ok(()) | Err(Errno::ENOENT) => return Ok(Cleared::Free),
@@ -231,14 +248,14 @@ fn open_existing(place: &Place, style: &Style) -> Result<Option<OwnedFd>> {
     match place.stat() {
         Ok(stat) => examine(place, style, &stat)?,
         Err(Errno::ENOENT) => return Ok(None),
-        Err(errno) => return Err(cannot("examine", errno, place)),
+        Err(errno) => return Err(place.cannot("examine")(errno)),
     }
     let file = match place.open(OFlag::O_RDWR, Mode::empty()) {
         Ok(file) => file,
         Err(Errno::ENOENT) => return Ok(None),
-        Err(errno) => return Err(cannot("open", errno, place)),
+        Err(errno) => return Err(place.cannot("open")(errno)),
     };
-    let stat = fstat(&file).or_cannot_at("examine", place.shown())?;
+    let stat = file::fstat(file.as_fd()).map_err(place.cannot("examine"))?;
     examine(place, style, &stat)?;
     Ok(Some(file))
 }
@@ -259,22 +276,20 @@ fn examine(place: &Place, style: &Style, stat: &FileStat) -> Result<()> {
 
 /// Removes the pid file if `lock` is its lock and this process wrote it.
 pub fn remove(place: &Place, lock: BorrowedFd) -> Result<()> {
-    let stat = fstat(lock).or_cannot_at("examine the lock of", place.shown())?;
+    let stat = file::fstat(lock).map_err(place.cannot("examine the lock of"))?;
     if !place.is(&stat) {
         return Err(refused(Errno::ESTALE, place.shown(), b"it is not the file that is locked"));
     }
-    if read_pid(lock).or_cannot_at("read", place.shown())? != Some(getpid().as_raw()) {
+    if read_pid(lock).map_err(place.cannot("read"))? != Some(getpid().as_raw()) {
         return Err(refused(Errno::EPERM, place.shown(), b"it names another process"));
     }
-    unlink_or_empty(place, lock).or_cannot_at("remove", place.shown())
+    unlink_or_empty(place, lock).map_err(place.cannot("remove"))
 }
 
 /// Where the directory does not let us remove the file any more, an empty one names nobody.
 fn unlink_or_empty(place: &Place, lock: BorrowedFd) -> nix::Result<()> {
     match place.unlink() {
-        Err(Errno::EACCES | Errno::EPERM | Errno::EROFS | Errno::EBUSY) => {
-            retry(|| ftruncate(lock, 0))
-        }
+        Err(Errno::EACCES | Errno::EPERM | Errno::EROFS | Errno::EBUSY) => file::truncate(lock, 0),
         result => result,
     }
 }
@@ -299,9 +314,10 @@ impl Held {
     }
 
     /// Removes the file and lets go of the lock.
+    #[inline(never)]
     pub fn release(self) {
         if let (true, Ok(lock)) = (self.place.is_intact(), self.lock.get()) {
-            if fstat(lock).is_ok_and(|stat| self.place.is(&stat)) {
+            if file::fstat(lock).is_ok_and(|stat| self.place.is(&stat)) {
                 let _ = unlink_or_empty(&self.place, lock);
             }
         }
@@ -338,13 +354,13 @@ pub fn hand_over_from(pid: Pid) -> Result<()> {
 fn known_or_removed(place: &Place, lock: &OwnedFd) -> Result<Identity> {
     identity(lock.as_raw_fd()).map_err(|errno| {
         let _ = unlink_or_empty(place, lock.as_fd());
-        cannot("examine", errno, place)
+        place.failed(errno, "examine")
     })
 }
 
 fn already_running(place: &Place, file: &OwnedFd) -> Error {
     let mut pid = Line::new();
-    if let Ok(Some(number)) = read_pid(file) {
+    if let Ok(Some(number)) = read_pid(file.as_fd()) {
         pid.push(b" as pid ");
         pid.push_number(number as u32);
     }
@@ -364,35 +380,27 @@ fn refused(errno: Errno, path: &CStr, why: &[u8]) -> Error {
 }
 
 /// The pid in the first line. Anything that is not one, 0 and negative numbers too, is nothing.
-fn read_pid(file: impl AsFd) -> nix::Result<Option<i32>> {
+fn read_pid(file: BorrowedFd) -> nix::Result<Option<i32>> {
     let mut bytes = [0; 16];
-    let length = retry(|| pread(&file, &mut bytes, 0))?;
+    let length = retry(|| pread(file, &mut bytes, 0))?;
     Ok(parse_pid(bytes.get(..length).unwrap_or_default()))
 }
 
 fn parse_pid(bytes: &[u8]) -> Option<i32> {
     let text = bytes.split(|&byte| byte == b'\n').next()?;
-    if !text.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    let pid = core::str::from_utf8(text).ok()?.parse().ok()?;
-    (pid > 0).then_some(pid)
+    let pid = text::number(text).and_then(|pid| pid.try_into().ok());
+    pid.filter(|&pid: &i32| pid > 0)
 }
 
 /// Our pid and a newline, in one write. How long that is.
-fn write_pid(file: impl AsFd) -> nix::Result<usize> {
+fn write_pid(file: BorrowedFd) -> nix::Result<usize> {
     let mut digits = Line::new();
     digits.push_number(getpid().as_raw() as u32);
-    let digits = digits.as_bytes();
-    let mut text = [b'\n'; 16];
-    text.iter_mut().zip(digits).for_each(|(to, from)| *to = *from);
-    let text = text.get(..digits.len() + 1).unwrap_or_default();
-    match retry(|| pwrite(&file, text, 0))? {
+    let mut text = [0; 16];
+    let length = text::join(&mut text, &[digits.as_bytes(), b"\n"]);
+    let text = text.get(..length).unwrap_or_default();
+    match retry(|| pwrite(file, text, 0))? {
         written if written == text.len() => Ok(written),
         _ => Err(Errno::ENOSPC),
     }
-}
-
-fn cannot(action: &str, errno: Errno, place: &Place) -> Error {
-    Error::cannot(errno, action, place.shown().to_bytes())
 }

@@ -10,61 +10,68 @@ use nix::{
 use crate::{
     error::{Error, OrCannot, Result},
     sys::user::{self, GROUPS_MAX, User},
+    text,
 };
 
 /// Who to become: looked up before the fork, since the databases allocate and take locks.
 pub struct Target {
     user: Option<Uid>,
-    group: Gid,
+    /// `None`: stay who we are.
+    group: Option<Gid>,
     groups: [libc::gid_t; GROUPS_MAX],
     group_count: usize,
 }
 
 impl Target {
-    /// `None` if neither is given. Without a user only the group changes; without a group it is
+    pub fn nobody() -> Self {
+        Target { user: None, group: None, groups: [0; GROUPS_MAX], group_count: 0 }
+    }
+
+    /// Nobody if neither is given. Without a user only the group changes; without a group it is
     /// the user's own. The supplementary groups are those of the user, or none.
-    pub fn look_up(user: Option<&CStr>, group: Option<&CStr>) -> Result<Option<Self>> {
-        let mut target = Target {
-            user: None,
-            group: group.map_or(Ok(Gid::current()), find_group)?,
-            groups: [0; GROUPS_MAX],
-            group_count: 0,
-        };
+    #[inline(never)] // keeps its parts out of the one long function that calls it
+    pub fn look_up(&mut self, user: Option<&CStr>, group: Option<&CStr>) -> Result<()> {
+        if let Some(name) = group {
+            self.group = Some(find_group(name)?);
+        }
         let Some(name) = user else {
-            return Ok(group.is_some().then_some(target));
+            return Ok(());
         };
         let (uid, entry) = find_user(name)?;
         if uid.is_root() {
             return Err(unusable("user", name, b"it is root"));
         }
-        target.user = Some(uid);
-        match (group, entry) {
-            (Some(_), _) => {}
-            (None, Some(entry)) => target.group = Gid::from_raw(entry.gid),
+        self.user = Some(uid);
+        let group = match (self.group, entry) {
+            (Some(group), _) => group,
+            (None, Some(entry)) => Gid::from_raw(entry.gid),
             (None, None) => {
                 return Err(unusable("user", name, b"it has no entry, so give a group"));
             }
-        }
+        };
+        self.group = Some(group);
         // A number without an entry has no supplementary groups to look up by name.
         if entry.is_some() && !is_number(name) {
-            let group = target.group.as_raw();
-            target.group_count = user::groups_of(name, group, &mut target.groups)
+            self.group_count = user::groups_of(name, group.as_raw(), &mut self.groups)
                 .or_cannot_at("list the groups of", name)?;
         }
-        Ok(Some(target))
+        Ok(())
     }
 
     /// Changes all ids of all threads, and proves it. After an error the process may be half way:
     /// it must end.
+    #[inline(never)]
     pub fn assume(&self) -> Result<()> {
-        let uid = self.user.unwrap_or_else(Uid::current);
-        if self.is_assumed()? {
+        let Some(group) = self.group else {
+            return Ok(());
+        };
+        if self.is_assumed(group)? {
             return Ok(());
         }
         user::set_groups(self.groups.get(..self.group_count).unwrap_or_default())
             .or_cannot("set the supplementary groups")?;
-        setresgid(self.group, self.group, self.group).or_cannot("change the group")?;
-        if self.user.is_some() {
+        setresgid(group, group, group).or_cannot("change the group")?;
+        if let Some(uid) = self.user {
             setresuid(uid, uid, uid).or_cannot("change the user")?;
             // The proof: root must not come back.
             if setuid(Uid::from_raw(0)).is_ok() {
@@ -72,22 +79,23 @@ impl Target {
             }
         }
         let groups = user::group_count().or_cannot("count the supplementary groups")?;
-        match self.is_assumed()? && groups == self.group_count {
+        match self.is_assumed(group)? && groups == self.group_count {
             true => Ok(()),
             false => Err(not_proven(b"the ids are not those asked for")),
         }
     }
 
-    fn is_assumed(&self) -> Result<bool> {
+    fn is_assumed(&self, group: Gid) -> Result<bool> {
         let uids = getresuid().or_cannot("read the user ids")?;
         let gids = getresgid().or_cannot("read the group ids")?;
         let is_user = |uid| self.user.is_none_or(|user| user == uid);
         Ok([uids.real, uids.effective, uids.saved].into_iter().all(is_user)
-            && [gids.real, gids.effective, gids.saved] == [self.group; 3])
+            && [gids.real, gids.effective, gids.saved] == [group; 3])
     }
 }
 
 /// The owner that a file is to have: the user and its group.
+#[inline(never)]
 pub fn find_owner(name: &CStr) -> Result<(Uid, Gid)> {
     match find_user(name)? {
         (uid, Some(entry)) => Ok((uid, Gid::from_raw(entry.gid))),
@@ -109,6 +117,7 @@ fn find_user(name: &CStr) -> Result<(Uid, Option<User>)> {
     }
 }
 
+#[inline(never)]
 fn find_group(name: &CStr) -> Result<Gid> {
     match parse_id(name) {
         Some(id) => Ok(Gid::from_raw(id)),
@@ -120,9 +129,9 @@ fn find_group(name: &CStr) -> Result<Gid> {
 }
 
 /// -1 as an id means "leave it alone" to the kernel, so it is none.
+#[inline(never)]
 fn parse_id(name: &CStr) -> Option<u32> {
-    let id = name.to_str().ok().filter(|_| is_number(name))?.parse();
-    id.ok().filter(|&id| id != u32::MAX)
+    text::number(name.to_bytes()).filter(|&id| id != u32::MAX)
 }
 
 fn is_number(name: &CStr) -> bool {

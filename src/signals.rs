@@ -17,23 +17,16 @@ pub fn install_flags(shutdown: FlagPointer, reload: FlagPointer) -> Result<()> {
     // Blocked while the pieces do not fit together.
     let before = signal::change_mask(How::Block, &handled).or_cannot("block signals")?;
 
-    let on_hangup = if reload.is_null() { Action::ignore() } else { Action::raise_flag() };
-    let actions = [
-        (SIGTERM, Action::raise_flag()),
-        (SIGINT, Action::raise_flag()),
-        (SIGHUP, on_hangup),
-        (SIGPIPE, Action::ignore()),
-    ];
     let flags_before = signal::set_flags(shutdown, reload);
     let mut actions_before = [None; 4];
-    let installed = install(&actions, &mut actions_before).and_then(|()| {
+    let installed = install(reload.is_null(), &mut actions_before).and_then(|()| {
         // Also where the caller inherited them blocked.
         let unblocked = signal::change_mask(How::Unblock, &handled);
         unblocked.map(drop).or_cannot("unblock signals")
     });
     if installed.is_err() {
-        for (signo, action) in actions_before.iter().flatten() {
-            let _ = signal::set_action(*signo, action);
+        for (signo, action) in SIGNALS.into_iter().zip(actions_before.iter().flatten()) {
+            let _ = signal::set_action(signo, action);
         }
         signal::set_flags(flags_before.0, flags_before.1);
         let _ = signal::change_mask(How::Set, &before);
@@ -41,13 +34,18 @@ pub fn install_flags(shutdown: FlagPointer, reload: FlagPointer) -> Result<()> {
     installed
 }
 
-type Actions = [(c_int, Action); 4];
+const SIGNALS: [c_int; 4] = [SIGTERM, SIGINT, SIGHUP, SIGPIPE];
 
 /// Sets the actions one after the other and notes what each was.
-fn install(actions: &Actions, before: &mut [Option<(c_int, Action)>; 4]) -> Result<()> {
-    for ((signo, action), old) in actions.iter().zip(before) {
-        let action = signal::set_action(*signo, action).or_cannot("install a signal handler")?;
-        *old = Some((*signo, action));
+fn install(ignore_hangup: bool, before: &mut [Option<Action>; 4]) -> Result<()> {
+    for (signo, before) in SIGNALS.into_iter().zip(before) {
+        let action = match signo {
+            SIGPIPE => Action::ignore(),
+            SIGHUP if ignore_hangup => Action::ignore(),
+            _ => Action::raise_flag(),
+        };
+        let old = signal::set_action(signo, &action).or_cannot("install a signal handler")?;
+        *before = Some(old);
     }
     Ok(())
 }

@@ -8,7 +8,14 @@ pub mod socket;
 pub mod thread;
 pub mod user;
 
+use libc::c_int;
 use nix::errno::Errno;
+
+/// What a system call returned: not negative, or -1 and errno.
+#[inline(never)] // some fifty calls, one copy
+pub fn check(result: c_int) -> nix::Result<c_int> {
+    Errno::result(result)
+}
 
 /// Repeats a call that a signal interrupted before it did anything.
 pub fn retry<T>(mut call: impl FnMut() -> nix::Result<T>) -> nix::Result<T> {

@@ -7,6 +7,7 @@ use nix::errno::Errno;
 use crate::{
     error::{self, Error, Result},
     sys::thread,
+    text,
 };
 
 /**
@@ -33,25 +34,24 @@ pub fn run(call: impl FnOnce() -> Result<c_int>) -> c_int {
         }
         Err(error) => {
             note(&error);
-            error.errno.set();
+            error.0.set();
             -1
         }
     }
 }
 
+#[inline(never)]
 fn note(error: &Error) {
     let mut reason = [0u8; 128];
-    if error.lacks_reason {
+    let sentence = error::sentence();
+    if sentence.lacks_reason {
         // SAFETY: a writable buffer and its length; strerror_r(3) ends it with NUL.
-        unsafe { libc::strerror_r(error.errno as c_int, reason.as_mut_ptr().cast(), reason.len()) };
+        unsafe { libc::strerror_r(error.0 as c_int, reason.as_mut_ptr().cast(), reason.len()) };
     }
-    let reason = CStr::from_bytes_until_nul(&reason).unwrap_or_default();
+    let reason = reason.split(|&byte| byte == 0).next().unwrap_or_default();
     let colon: &[u8] = if reason.is_empty() { b"" } else { b": " };
-    let text = error::sentence();
-    let sentence = [text.as_bytes(), colon, reason.to_bytes(), b"\0"];
     thread::with_own(|own| {
-        let bytes = sentence.into_iter().flatten();
-        own.given.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+        text::join(&mut own.given, &[sentence.line.as_bytes(), colon, reason, b"\0"]);
         // Cut: the last byte is always NUL.
         if let Some(end) = own.given.last_mut() {
             *end = 0;
@@ -63,6 +63,7 @@ fn note(error: &Error) {
 ///
 /// # Safety
 /// `string` is NULL or a C string that lives as long as the call.
+#[inline(never)]
 pub unsafe fn optional<'a>(string: *const c_char) -> Option<&'a CStr> {
     if string.is_null() {
         return None;

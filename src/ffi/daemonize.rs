@@ -159,9 +159,10 @@ pub unsafe extern "C" fn daemonize(pidfile: *const c_char) -> c_int {
 pub unsafe extern "C" fn rsd_daemonize(options: *const rsd_options) -> c_int {
     run(|| {
         // SAFETY: the caller passes NULL or a struct of the size that its first member tells.
-        let options = unsafe { read(options) }?;
+        let given = unsafe { read(options) }?;
+        let mut options = Options::default();
         // SAFETY: the strings and the list in it outlive this call.
-        let options = unsafe { convert(&options) }?;
+        unsafe { convert(&given, &mut options) }?;
         daemonize::daemonize_with(&options).map(|()| 0)
     })
 }
@@ -219,6 +220,7 @@ const SIZE_MAX: usize = 4096;
 ///
 /// # Safety
 /// `options` is NULL or points to as many bytes as its first member says.
+#[inline(never)]
 unsafe fn read(options: *const rsd_options) -> Result<rsd_options> {
     // SAFETY: integers and pointers, for which zeros are valid.
     let mut known: rsd_options = unsafe { core::mem::zeroed() };
@@ -248,14 +250,14 @@ unsafe fn read(options: *const rsd_options) -> Result<rsd_options> {
 
 /// # Safety
 /// The strings are NULL or C strings, and `keep_fds` has `keep_fds_count` entries, for 'a.
-unsafe fn convert<'a>(c: &rsd_options) -> Result<Options<'a>> {
+#[inline(never)]
+unsafe fn convert<'a>(c: &rsd_options, options: &mut Options<'a>) -> Result<()> {
     // SAFETY: our contract.
     let string = |string| unsafe { optional::<'a>(string) };
     let mode = |bits: c_uint, name: &str| match Mode::from_bits(bits) {
         Some(mode) if bits <= 0o777 => Ok((bits != 0).then_some(mode)),
         _ => Err(Error::invalid(name)),
     };
-    let defaults = Options::default();
     let keep: &[i32] = match (c.keep_fds.is_null(), c.keep_fds_count) {
         (_, 0) => &[],
         (true, _) => return Err(Error::invalid("keep_fds is NULL but keep_fds_count is not 0")),
@@ -265,46 +267,44 @@ unsafe fn convert<'a>(c: &rsd_options) -> Result<Options<'a>> {
         // SAFETY: our contract.
         (false, count) => unsafe { slice::from_raw_parts(c.keep_fds, count) },
     };
-    Ok(Options {
-        name: string(c.name),
-        pidfile: string(c.pidfile),
-        pidfile_may_be_name: true,
-        pidfile_mode: mode(c.pidfile_mode, "pidfile_mode is out of range")?,
-        pidfile_owner: string(c.pidfile_owner),
-        pidfile_at_ready: match c.pidfile_when {
-            RSD_PIDFILE_AT_START => false,
-            RSD_PIDFILE_AT_READY => true,
-            _ => return Err(Error::invalid("pidfile_when is out of range")),
-        },
-        directory: match string(c.directory) {
-            None => defaults.directory,
-            Some(path) if path == c"." => None,
-            path => path,
-        },
-        umask: match c.umask {
-            0 => defaults.umask,
-            RSD_UMASK_KEEP => None,
-            RSD_UMASK_NONE => Some(0),
-            mask if (1..=0o777).contains(&mask) => Some(mask as u32),
-            _ => return Err(Error::invalid("umask is out of range")),
-        },
-        stdio: match c.stdio {
-            RSD_STDIO_DEFAULT if c.foreground != 0 && c.log_file.is_null() => Stdio::Kept,
-            RSD_STDIO_DEFAULT | RSD_STDIO_REDIRECT => Stdio::Redirected,
-            RSD_STDIO_KEEP => Stdio::Kept,
-            RSD_STDIO_KEEP_UNTIL_READY => Stdio::KeptUntilReady,
-            _ => return Err(Error::invalid("stdio is out of range")),
-        },
-        log_file: string(c.log_file),
-        log_file_mode: mode(c.log_file_mode, "log_file_mode is out of range")?
-            .unwrap_or(defaults.log_file_mode),
-        foreground: c.foreground != 0,
-        session_leader: c.session_leader != 0,
-        close_inherited: (c.close_inherited != 0).then_some(keep),
-        reset_signals: c.reset_signals != 0,
-        allow_threads: c.allow_threads != 0,
-        ready_timeout_ms: (c.ready_timeout_ms != 0).then_some(c.ready_timeout_ms),
-        user: string(c.user),
-        group: string(c.group),
-    })
+    options.name = string(c.name);
+    options.pidfile = string(c.pidfile);
+    options.pidfile_may_be_name = true;
+    options.pidfile_mode = mode(c.pidfile_mode, "pidfile_mode is out of range")?;
+    options.pidfile_owner = string(c.pidfile_owner);
+    options.pidfile_at_ready = match c.pidfile_when {
+        RSD_PIDFILE_AT_START => false,
+        RSD_PIDFILE_AT_READY => true,
+        _ => return Err(Error::invalid("pidfile_when is out of range")),
+    };
+    if let Some(path) = string(c.directory) {
+        options.directory = (path != c".").then_some(path);
+    }
+    options.umask = match c.umask {
+        0 => options.umask,
+        RSD_UMASK_KEEP => None,
+        RSD_UMASK_NONE => Some(0),
+        mask if (1..=0o777).contains(&mask) => Some(mask as u32),
+        _ => return Err(Error::invalid("umask is out of range")),
+    };
+    options.stdio = match c.stdio {
+        RSD_STDIO_DEFAULT if c.foreground != 0 && c.log_file.is_null() => Stdio::Kept,
+        RSD_STDIO_DEFAULT | RSD_STDIO_REDIRECT => Stdio::Redirected,
+        RSD_STDIO_KEEP => Stdio::Kept,
+        RSD_STDIO_KEEP_UNTIL_READY => Stdio::KeptUntilReady,
+        _ => return Err(Error::invalid("stdio is out of range")),
+    };
+    options.log_file = string(c.log_file);
+    if let Some(mode) = mode(c.log_file_mode, "log_file_mode is out of range")? {
+        options.log_file_mode = mode;
+    }
+    options.foreground = c.foreground != 0;
+    options.session_leader = c.session_leader != 0;
+    options.close_inherited = (c.close_inherited != 0).then_some(keep);
+    options.reset_signals = c.reset_signals != 0;
+    options.allow_threads = c.allow_threads != 0;
+    options.ready_timeout_ms = (c.ready_timeout_ms != 0).then_some(c.ready_timeout_ms);
+    options.user = string(c.user);
+    options.group = string(c.group);
+    Ok(())
 }

@@ -51,6 +51,7 @@ pub unsafe extern "C" fn rsd_lock_pidfile(pidfile: *const c_char) -> c_int {
 
 /// # Safety
 /// `pidfile` is NULL or a C string that lives as long as the call.
+#[inline(never)] // two names, one copy
 unsafe fn lock(pidfile: *const c_char) -> c_int {
     run(|| {
         // SAFETY: our contract.
@@ -83,7 +84,7 @@ pub unsafe extern "C" fn rsd_remove_pidfile(pidfile: *const c_char, lock: c_int)
         let path = unsafe { optional(pidfile) };
         let path = path.ok_or_else(|| Error::invalid("pidfile is NULL"))?;
         let held = file::borrowed(lock)
-            .ok_or_else(|| Error::cannot(nix::errno::Errno::EBADF, "use the lock", b""))?;
+            .ok_or_else(|| Error::cannot(nix::errno::Errno::EBADF, "use the lock"))?;
         pidfile::remove(&Place::here(path)?, held)?;
         file::close(lock);
         Ok(0)

@@ -49,6 +49,7 @@ pub unsafe extern "C" fn rsd_install_signal_flags(
     install(shutdown_flag, reload_flag)
 }
 
+#[inline(never)] // two names, one copy
 fn install(shutdown: *mut SignalFlag, reload: *mut SignalFlag) -> c_int {
     run(|| {
         if shutdown.is_null() {

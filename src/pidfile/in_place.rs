@@ -7,15 +7,12 @@ use std::{
     thread::yield_now,
 };
 
-use nix::{errno::Errno, sys::stat::fstat, unistd::ftruncate};
+use nix::errno::Errno;
 
 use super::{ATTEMPTS, Place, Style, already_running, busy, open_existing, refused, write_pid};
 use crate::{
-    error::{Error, OrCannot, Result},
-    sys::{
-        file::{self, Lock},
-        retry,
-    },
+    error::{Error, Result},
+    sys::file::{self, Lock},
 };
 
 /// Locks the existing file; `otherwise` is why no new one could be made.
@@ -24,16 +21,16 @@ pub fn lock(place: &Place, style: &Style, otherwise: Error) -> Result<OwnedFd> {
         let Some(file) = open_existing(place, style)? else {
             return Err(otherwise);
         };
-        if file::try_lock(file.as_fd(), Lock::Exclusive).or_cannot_at("lock", place.shown())? {
-            let stat = fstat(&file).or_cannot_at("examine", place.shown())?;
+        if file::try_lock(file.as_fd(), Lock::Exclusive).map_err(place.cannot("lock"))? {
+            let stat = file::fstat(file.as_fd()).map_err(place.cannot("examine"))?;
             if stat.st_nlink > 1 {
                 return Err(refused(Errno::EMLINK, place.shown(), b"it has hard links"));
             }
             if place.is(&stat) {
-                write(file.as_fd()).or_cannot_at("write", place.shown())?;
+                write(file.as_fd()).map_err(place.cannot("write"))?;
                 return Ok(file);
             }
-        } else if !file::try_lock(file.as_fd(), Lock::Shared).or_cannot_at("lock", place.shown())? {
+        } else if !file::try_lock(file.as_fd(), Lock::Shared).map_err(place.cannot("lock"))? {
             return Err(already_running(place, &file));
         }
         yield_now();
@@ -44,5 +41,5 @@ pub fn lock(place: &Place, style: &Style, otherwise: Error) -> Result<OwnedFd> {
 /// Our pid over what is there: the first line is right at every moment.
 pub fn write(file: BorrowedFd) -> nix::Result<()> {
     let length = write_pid(file)?;
-    retry(|| ftruncate(file, length as i64))
+    file::truncate(file, length as i64)
 }

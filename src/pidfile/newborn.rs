@@ -5,18 +5,15 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::{
     errno::Errno,
-    fcntl::{AT_FDCWD, AtFlags, OFlag, openat},
+    fcntl::{AT_FDCWD, AtFlags, OFlag},
     sys::stat::{Mode, fchmod},
-    unistd::{UnlinkatFlags, fchown, getpid, linkat, unlinkat},
+    unistd::{fchown, getpid},
 };
 
-use super::{Place, Style, cannot, write_pid};
+use super::{Place, Style, write_pid};
 use crate::{
-    error::{Error, Line, OrCannot, Result},
-    sys::{
-        file::{self, Lock, PathBuffer},
-        retry,
-    },
+    error::{Line, Result},
+    sys::file::{self, Lock, PathBuffer},
 };
 
 pub struct Newborn<'a> {
@@ -25,57 +22,59 @@ pub struct Newborn<'a> {
     temporary: Option<Temporary<'a>>,
 }
 
-/// A name that goes away again.
-struct Temporary<'a> {
-    at: BorrowedFd<'a>,
-    name: PathBuffer,
+/// A name beside the path that goes away again: ".NAME.PID".
+struct Temporary<'a>(&'a Place);
+
+impl Temporary<'_> {
+    #[inline(never)]
+    fn name<'b>(&self, buffer: &'b mut PathBuffer) -> nix::Result<&'b CStr> {
+        let mut pid = Line::new();
+        pid.push_number(getpid().as_raw() as u32);
+        let folder = self.0.folder().to_bytes();
+        buffer.join(&[folder, b"/.", self.0.file_name().to_bytes(), b".", pid.as_bytes()])
+    }
 }
 
 impl Drop for Temporary<'_> {
     fn drop(&mut self) {
-        let _ = unlinkat(self.at, self.name.as_c_str(), UnlinkatFlags::NoRemoveDir);
+        if let Ok(name) = self.name(&mut PathBuffer::new()) {
+            let _ = file::unlink_at(self.0.at(), name);
+        }
     }
 }
 
 impl<'a> Newborn<'a> {
     /// Without a name where the file system can (O_TMPFILE), else with a temporary one.
+    #[inline(never)]
     pub fn make(place: &'a Place, style: &Style) -> Result<Self> {
-        let flags = OFlag::O_TMPFILE | OFlag::O_RDWR | OFlag::O_CLOEXEC;
-        let folder = place.folder().or_cannot_at("use the path", place.shown())?;
-        match retry(|| openat(place.at(), folder.as_c_str(), flags, mode(style))) {
+        let flags = OFlag::O_TMPFILE | OFlag::O_RDWR;
+        match file::open_at(place.at(), place.folder(), flags, mode(style)) {
             Ok(file) => Newborn::fill(place, style, file, None),
             // open(2): what a file system or a kernel without O_TMPFILE answers.
             Err(Errno::EOPNOTSUPP | Errno::EISDIR | Errno::ENOENT | Errno::EINVAL) => {
                 Newborn::make_named(place, style)
             }
-            Err(errno) => Err(cannot("create", errno, place)),
+            Err(errno) => Err(place.cannot("create")(errno)),
         }
     }
 
-    /// With a temporary name beside the path: ".NAME.PID".
+    /// With a temporary name.
     pub fn make_named(place: &'a Place, style: &Style) -> Result<Self> {
-        let mut pid = Line::new();
-        pid.push_number(getpid().as_raw() as u32);
-        let file = place.file_name().to_bytes();
-        let name = place.folder().and_then(|folder| {
-            let folder = folder.as_c_str().to_bytes();
-            PathBuffer::new(&[folder, b"/.", file, b".", pid.as_bytes()])
-        });
-        let name =
-            Temporary { at: place.at(), name: name.or_cannot_at("use the path", place.shown())? };
-        let flags =
-            OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_RDWR | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let create = || retry(|| openat(name.at, name.name.as_c_str(), flags, mode(style)));
+        let temporary = Temporary(place);
+        let mut buffer = PathBuffer::new();
+        let name = temporary.name(&mut buffer).map_err(place.cannot("use the path"))?;
+        let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_RDWR | OFlag::O_NOFOLLOW;
+        let create = || file::open_at(place.at(), name, flags, mode(style));
         let file = match create() {
             // Left by a process that had our pid and was killed: no living one has.
             Err(Errno::EEXIST) => {
-                let _ = unlinkat(name.at, name.name.as_c_str(), UnlinkatFlags::NoRemoveDir);
+                let _ = file::unlink_at(place.at(), name);
                 create()
             }
             result => result,
         };
-        let file = file.or_cannot_at("create", place.shown())?;
-        Newborn::fill(place, style, file, Some(name))
+        let file = file.map_err(place.cannot("create"))?;
+        Newborn::fill(place, style, file, Some(temporary))
     }
 
     fn fill(
@@ -84,17 +83,16 @@ impl<'a> Newborn<'a> {
         file: OwnedFd,
         temporary: Option<Temporary<'a>>,
     ) -> Result<Self> {
-        let file = file::above_stdio(file).or_cannot_at("create", place.shown())?;
         if let Some(mode) = style.mode {
-            fchmod(&file, mode).or_cannot_at("set the mode of", place.shown())?;
+            fchmod(&file, mode).map_err(place.cannot("set the mode of"))?;
         }
         if let Some((uid, gid)) = style.owner {
-            fchown(&file, Some(uid), Some(gid)).or_cannot_at("set the owner of", place.shown())?;
+            fchown(&file, Some(uid), Some(gid)).map_err(place.cannot("set the owner of"))?;
         }
-        write_pid(&file).or_cannot_at("write", place.shown())?;
-        match file::try_lock(file.as_fd(), Lock::Exclusive).or_cannot_at("lock", place.shown())? {
+        write_pid(file.as_fd()).map_err(place.cannot("write"))?;
+        match file::try_lock(file.as_fd(), Lock::Exclusive).map_err(place.cannot("lock"))? {
             true => Ok(Newborn { file, temporary }),
-            false => Err(Error::cannot(Errno::ENOLCK, "lock", place.shown().to_bytes())),
+            false => Err(place.cannot("lock")(Errno::ENOLCK)),
         }
     }
 
@@ -104,25 +102,22 @@ impl<'a> Newborn<'a> {
 
     /// Gives the file its place. EEXIST if there is one; ENOENT if a nameless file cannot be
     /// linked because /proc is not there.
+    #[inline(never)]
     pub fn link(&self, place: &Place) -> nix::Result<()> {
-        if let Some(Temporary { at, name }) = &self.temporary {
-            let name = name.as_c_str();
-            return linkat(at, name, place.at(), place.name(), AtFlags::empty());
+        let link = |at: BorrowedFd, name: &CStr, flags: AtFlags| {
+            file::link_at(at, name, place.at(), place.name(), flags)
+        };
+        let mut buffer = PathBuffer::new();
+        if let Some(temporary) = &self.temporary {
+            return link(place.at(), temporary.name(&mut buffer)?, AtFlags::empty());
         }
-        let directly: (BorrowedFd, &CStr, AtFlags) =
-            (self.file.as_fd(), c"", AtFlags::AT_EMPTY_PATH);
-        match linkat(directly.0, directly.1, place.at(), place.name(), directly.2) {
+        match link(self.file.as_fd(), c"", AtFlags::AT_EMPTY_PATH) {
             // Linux before 6.10 wants CAP_DAC_READ_SEARCH for this.
             Err(Errno::ENOENT | Errno::EINVAL | Errno::EPERM) => {}
             result => return result,
         }
-        linkat(
-            AT_FDCWD,
-            file::proc_path(self.file.as_fd())?.as_c_str(),
-            place.at(),
-            place.name(),
-            AtFlags::AT_SYMLINK_FOLLOW,
-        )
+        let path = file::proc_path(self.file.as_fd(), &mut buffer)?;
+        link(AT_FDCWD, path, AtFlags::AT_SYMLINK_FOLLOW)
     }
 
     pub fn into_file(self) -> OwnedFd {

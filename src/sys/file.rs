@@ -3,14 +3,24 @@
 use core::{
     ffi::{CStr, c_char},
     ptr::NonNull,
+    slice,
 };
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
-use nix::errno::Errno;
+use nix::{
+    errno::Errno,
+    fcntl::{AtFlags, OFlag},
+    sys::stat::{FileStat, Mode},
+    unistd::UnlinkatFlags,
+};
+
+use super::{check, retry};
+use crate::text;
 
 /// Wraps what a system call returned: a new descriptor, or -1 and errno.
 #[inline(never)]
 pub fn owned(fd: RawFd) -> nix::Result<OwnedFd> {
+    // Here and not in `check`, so that the compiler sees that the conversion cannot panic.
     Errno::result(fd)?;
     // SAFETY: not negative, so the call just made this descriptor and nobody else has it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
@@ -26,6 +36,60 @@ pub fn above_stdio(fd: OwnedFd) -> nix::Result<OwnedFd> {
     owned(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, 3) })
 }
 
+// nix's functions take any kind of descriptor and path, and are compiled anew for each: from here
+// on there is one of each.
+
+/// openat(2), and the descriptor is none of stdio's.
+#[inline(never)]
+pub fn open_at(at: BorrowedFd, path: &CStr, flags: OFlag, mode: Mode) -> nix::Result<OwnedFd> {
+    let flags = flags | OFlag::O_CLOEXEC;
+    retry(|| nix::fcntl::openat(at, path, flags, mode)).and_then(above_stdio)
+}
+
+/// open(2), and the descriptor is none of stdio's.
+pub fn open(path: &CStr, flags: OFlag, mode: Mode) -> nix::Result<OwnedFd> {
+    open_at(nix::fcntl::AT_FDCWD, path, flags, mode)
+}
+
+#[inline(never)]
+pub fn fstat(fd: BorrowedFd) -> nix::Result<FileStat> {
+    nix::sys::stat::fstat(fd)
+}
+
+/// fstatat(2) of the path itself, also where it is a link.
+#[inline(never)]
+pub fn lstat_at(at: BorrowedFd, path: &CStr) -> nix::Result<FileStat> {
+    nix::sys::stat::fstatat(at, path, AtFlags::AT_SYMLINK_NOFOLLOW)
+}
+
+#[inline(never)]
+pub fn unlink_at(at: BorrowedFd, path: &CStr) -> nix::Result<()> {
+    nix::unistd::unlinkat(at, path, UnlinkatFlags::NoRemoveDir)
+}
+
+#[inline(never)]
+pub fn link_at(
+    from_at: BorrowedFd,
+    from: &CStr,
+    at: BorrowedFd,
+    path: &CStr,
+    flags: AtFlags,
+) -> nix::Result<()> {
+    nix::unistd::linkat(from_at, from, at, path, flags)
+}
+
+#[inline(never)]
+pub fn truncate(fd: BorrowedFd, length: i64) -> nix::Result<()> {
+    retry(|| nix::unistd::ftruncate(fd, length))
+}
+
+/// dup2(2): `number` becomes another descriptor of the same open file.
+#[inline(never)]
+pub fn duplicate_to(fd: BorrowedFd, number: RawFd) -> nix::Result<()> {
+    // SAFETY: dup2(2) takes no pointers; the numbers given are those of stdio, which nobody owns.
+    retry(|| check(unsafe { libc::dup2(fd.as_raw_fd(), number) })).map(drop)
+}
+
 /// The kind of flock(2) asked for.
 #[derive(Clone, Copy)]
 pub enum Lock {
@@ -36,10 +100,11 @@ pub enum Lock {
 }
 
 /// flock(2) without waiting: false when another open file holds a lock that excludes it.
+#[inline(never)]
 pub fn try_lock(fd: BorrowedFd, lock: Lock) -> nix::Result<bool> {
-    let granted = super::retry(|| {
+    let granted = retry(|| {
         // SAFETY: flock(2) takes no pointers.
-        Errno::result(unsafe { libc::flock(fd.as_raw_fd(), lock as i32 | libc::LOCK_NB) })
+        check(unsafe { libc::flock(fd.as_raw_fd(), lock as i32 | libc::LOCK_NB) })
     });
     match granted {
         Ok(_) => Ok(true),
@@ -60,7 +125,7 @@ pub fn try_write_lock(fd: BorrowedFd) -> nix::Result<bool> {
     };
     // SAFETY: F_OFD_SETLK reads a struct flock, which lives across the call.
     let result = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_OFD_SETLK, &whole_file) };
-    match Errno::result(result) {
+    match check(result) {
         Ok(_) => Ok(true),
         Err(Errno::EAGAIN | Errno::EACCES) => Ok(false),
         Err(errno) => Err(errno),
@@ -89,7 +154,7 @@ pub fn poll<const N: usize>(
         revents: 0,
     });
     // SAFETY: the pointer and the length are those of one array, which lives across the call.
-    Errno::result(unsafe { libc::poll(polled.as_mut_ptr(), N as libc::nfds_t, timeout_ms) })?;
+    check(unsafe { libc::poll(polled.as_mut_ptr(), N as libc::nfds_t, timeout_ms) })?;
     Ok(polled.map(|fd| fd.revents != 0))
 }
 
@@ -102,7 +167,7 @@ pub fn are_open<const N: usize>(first: RawFd, count: usize) -> nix::Result<[bool
     });
     let count = count.min(N) as libc::nfds_t;
     // SAFETY: the array has at least `count` entries and lives across the call.
-    Errno::result(unsafe { libc::poll(polled.as_mut_ptr(), count, 0) })?;
+    check(unsafe { libc::poll(polled.as_mut_ptr(), count, 0) })?;
     let mut index = 0;
     Ok(polled.map(|fd| {
         index += 1;
@@ -124,60 +189,68 @@ pub fn close(fd: RawFd) {
     unsafe { libc::close(fd) };
 }
 
-/// A NUL-terminated path in a fixed buffer, for places where there is no heap.
-pub struct PathBuffer {
-    bytes: [u8; libc::PATH_MAX as usize],
-}
+/// A path in a fixed buffer, for places where there is no heap.
+pub struct PathBuffer([u8; libc::PATH_MAX as usize]);
 
 impl PathBuffer {
-    /// The pieces one after the other; ENAMETOOLONG if they do not fit.
-    #[inline(never)]
-    pub fn new(pieces: &[&[u8]]) -> nix::Result<Self> {
-        let mut bytes = [0; libc::PATH_MAX as usize];
-        let mut rest = bytes.iter_mut();
-        for piece in pieces {
-            for byte in *piece {
-                *rest.next().ok_or(Errno::ENAMETOOLONG)? = *byte;
-            }
-        }
-        // The last byte stays NUL.
-        rest.next().ok_or(Errno::ENAMETOOLONG)?;
-        Ok(PathBuffer { bytes })
+    pub fn new() -> Self {
+        PathBuffer([0; libc::PATH_MAX as usize])
     }
 
-    pub fn as_c_str(&self) -> &CStr {
-        CStr::from_bytes_until_nul(&self.bytes).unwrap_or(c"")
+    /// The pieces one after the other; ENAMETOOLONG if they do not fit.
+    #[inline(never)]
+    pub fn join(&mut self, pieces: &[&[u8]]) -> nix::Result<&CStr> {
+        let length = text::join(&mut self.0, pieces);
+        *self.0.get_mut(length).ok_or(Errno::ENAMETOOLONG)? = 0;
+        // SAFETY: a NUL stands at `length`, if not before.
+        Ok(unsafe { CStr::from_ptr(self.0.as_ptr().cast()) })
     }
 }
 
 /// "/proc/self/fd/N".
-pub fn proc_path(fd: BorrowedFd) -> nix::Result<PathBuffer> {
+pub fn proc_path<'a>(fd: BorrowedFd, buffer: &'a mut PathBuffer) -> nix::Result<&'a CStr> {
     let mut number = crate::error::Line::new();
     number.push_number(fd.as_raw_fd() as u32);
-    PathBuffer::new(&[b"/proc/self/fd/", number.as_bytes()])
+    buffer.join(&[b"/proc/self/fd/", number.as_bytes()])
 }
 
 /// A copy of a string of the caller, for as long as the process lives or the owner needs it.
-pub struct Text(NonNull<c_char>);
+pub struct Text {
+    start: NonNull<c_char>,
+    length: usize,
+}
 
 impl Text {
     /// Allocates, so not between fork and the end of the daemon's setup.
-    pub fn new(path: &CStr) -> nix::Result<Self> {
-        // SAFETY: a C string.
-        let copy = unsafe { libc::strdup(path.as_ptr()) };
-        NonNull::new(copy).map(Text).ok_or(Errno::ENOMEM)
+    #[inline(never)]
+    pub fn new(text: &[u8]) -> nix::Result<Self> {
+        // SAFETY: strndup(3) reads no more than that many bytes.
+        let copy = unsafe { libc::strndup(text.as_ptr().cast(), text.len()) };
+        let start = NonNull::new(copy).ok_or(Errno::ENOMEM)?;
+        // SAFETY: strndup(3) returned a C string.
+        let length = unsafe { CStr::from_ptr(copy) }.count_bytes();
+        Ok(Text { start, length })
     }
 
     pub fn as_c_str(&self) -> &CStr {
-        // SAFETY: strdup(3) made this C string, and it is ours until drop.
-        unsafe { CStr::from_ptr(self.0.as_ptr()) }
+        self.tail(0)
+    }
+
+    /// From this byte on.
+    #[inline(never)]
+    pub fn tail(&self, from: usize) -> &CStr {
+        // SAFETY: strndup(3) made a string of that length and a NUL, and it is ours until drop.
+        let bytes = unsafe { slice::from_raw_parts(self.start.as_ptr().cast(), self.length + 1) };
+        let bytes = bytes.get(from..).filter(|bytes| !bytes.is_empty()).unwrap_or(b"\0");
+        // SAFETY: `new` measured up to the first NUL.
+        unsafe { CStr::from_bytes_with_nul_unchecked(bytes) }
     }
 }
 
 impl Drop for Text {
     fn drop(&mut self) {
-        // SAFETY: strdup(3) allocated it, and nobody else frees it.
-        unsafe { libc::free(self.0.as_ptr().cast()) };
+        // SAFETY: strndup(3) allocated it, and nobody else frees it.
+        unsafe { libc::free(self.start.as_ptr().cast()) };
     }
 }
 

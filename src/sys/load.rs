@@ -125,7 +125,7 @@ fn note_descriptors() {
 /// What is open on this number now.
 pub fn identity(fd: i32) -> nix::Result<Identity> {
     let fd = file::borrowed(fd).ok_or(nix::errno::Errno::EBADF)?;
-    Ok(nix::sys::stat::fstat(fd)?.into())
+    Ok(file::fstat(fd)?.into())
 }
 
 /// The value of an environment variable, as long as nobody changes the environment.

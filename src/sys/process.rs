@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 
 use nix::errno::Errno;
 
-use super::file;
+use super::{check, file};
 
 unsafe extern "C" {
     /// Defined in fork_twice.c, which says what it does.
@@ -23,7 +23,7 @@ pub enum Fork {
 pub fn fork_once() -> nix::Result<Fork> {
     // SAFETY: the child only makes system calls until its setup is done; it allocates nothing and
     // takes no lock.
-    match Errno::result(unsafe { libc::fork() })? {
+    match check(unsafe { libc::fork() })? {
         0 => Ok(Fork::Daemon),
         child => Ok(Fork::Caller { child, daemon: Some(child) }),
     }
@@ -34,7 +34,7 @@ pub fn fork_twice() -> nix::Result<Fork> {
     let mut daemon = 0;
     // SAFETY: `daemon` lives across the call, and the process that returns 0 has its own copy of
     // this memory. As after fork(2), it only makes system calls until its setup is done.
-    match Errno::result(unsafe { rsd_fork_twice(&mut daemon) })? {
+    match check(unsafe { rsd_fork_twice(&mut daemon) })? {
         0 => Ok(Fork::Daemon),
         child => Ok(Fork::Caller { child, daemon: (daemon > 0).then_some(daemon) }),
     }
@@ -55,6 +55,7 @@ pub enum End {
 }
 
 /// waitid(2) for children that ended. `Ok(None)`: none has yet (only with WNOHANG in `flags`).
+#[inline(never)]
 pub fn wait(which: Wait, flags: i32) -> nix::Result<Option<End>> {
     let (kind, id) = match which {
         Wait::Process(pid) => (libc::P_PID, pid),
@@ -64,9 +65,7 @@ pub fn wait(which: Wait, flags: i32) -> nix::Result<Option<End>> {
     let mut info: libc::siginfo_t = unsafe { core::mem::zeroed() };
     super::retry(|| {
         // SAFETY: `info` is writable and lives across the call.
-        Errno::result(unsafe {
-            libc::waitid(kind, id as libc::id_t, &mut info, libc::WEXITED | flags)
-        })
+        check(unsafe { libc::waitid(kind, id as libc::id_t, &mut info, libc::WEXITED | flags) })
     })?;
     // SAFETY: waitid(2) fills in the fields of a child's siginfo, or leaves the zeros.
     if unsafe { info.si_pid() } == 0 {
@@ -95,10 +94,11 @@ pub fn is_subreaper() -> bool {
     unsafe { libc::prctl(libc::PR_GET_CHILD_SUBREAPER, &mut set) == 0 && set != 0 }
 }
 
+#[inline(never)]
 pub fn set_subreaper(on: bool) -> nix::Result<()> {
     // SAFETY: PR_SET_CHILD_SUBREAPER takes no pointers.
     let result = unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, libc::c_ulong::from(on)) };
-    Errno::result(result).map(drop)
+    check(result).map(drop)
 }
 
 /// Leaves at once, without exit handlers and without flushing stdio.
@@ -123,6 +123,7 @@ pub fn flush_stdio() {
 }
 
 /// Milliseconds of CLOCK_MONOTONIC.
+#[inline(never)]
 pub fn monotonic_ms() -> i64 {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `now` is writable and lives across the call; the clock exists on every Linux.

@@ -10,7 +10,7 @@ use std::{
 use libc::c_int;
 use nix::errno::Errno;
 
-use super::file;
+use super::{check, file};
 
 /// What happens on a signal, as sigaction(2) has it.
 #[derive(Clone, Copy)]
@@ -49,14 +49,14 @@ impl Action {
 pub fn action(signo: c_int) -> nix::Result<Action> {
     let mut old = Action::default();
     // SAFETY: `old` is writable and lives across the call; nothing is installed.
-    Errno::result(unsafe { libc::sigaction(signo, ptr::null(), &mut old.0) }).map(|_| old)
+    check(unsafe { libc::sigaction(signo, ptr::null(), &mut old.0) }).map(|_| old)
 }
 
 pub fn set_action(signo: c_int, action: &Action) -> nix::Result<Action> {
     let mut old = Action::default();
     // SAFETY: both structs live across the call. The handler is SIG_DFL, SIG_IGN, raise_flag, which
     // is never unmapped (-z nodelete), or one that the program itself had installed.
-    Errno::result(unsafe { libc::sigaction(signo, &action.0, &mut old.0) }).map(|_| old)
+    check(unsafe { libc::sigaction(signo, &action.0, &mut old.0) }).map(|_| old)
 }
 
 static SHUTDOWN: AtomicPtr<c_int> = AtomicPtr::new(ptr::null_mut());
@@ -87,6 +87,7 @@ extern "C" fn raise_flag(signo: c_int) {
 pub struct Set(libc::sigset_t);
 
 impl Set {
+    #[inline(never)]
     pub fn empty() -> Self {
         // SAFETY: all zeros is the empty set on Linux, and sigemptyset(3) below says so again.
         let mut set = unsafe { core::mem::zeroed() };
@@ -102,12 +103,14 @@ impl Set {
         set
     }
 
+    #[inline(never)]
     pub fn with(mut self, signo: c_int) -> Self {
         // SAFETY: the set is initialized; a number that is no signal is refused.
         unsafe { libc::sigaddset(&mut self.0, signo) };
         self
     }
 
+    #[inline(never)]
     pub fn contains(&self, signo: c_int) -> bool {
         // SAFETY: the set is initialized; a number that is no signal is refused.
         unsafe { libc::sigismember(&self.0, signo) == 1 }
@@ -133,6 +136,7 @@ pub fn change_mask(how: How, set: &Set) -> nix::Result<Set> {
 }
 
 /// The signal mask of this thread.
+#[inline(never)]
 pub fn mask() -> Set {
     change_mask(How::Block, &Set::empty()).unwrap_or(Set::empty())
 }

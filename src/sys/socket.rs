@@ -2,16 +2,16 @@
 
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
-use nix::errno::Errno;
+use libc::c_int;
 
-use super::file::owned;
+use super::{check, file::owned};
 
 /// Two connected Unix sockets that keep messages apart. nix's may panic on what the kernel returns.
 pub fn pair() -> nix::Result<(OwnedFd, OwnedFd)> {
     let kind = libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC;
     let mut fds = [-1; 2];
     // SAFETY: socketpair(2) writes two ints, which live across the call.
-    Errno::result(unsafe { libc::socketpair(libc::AF_UNIX, kind, 0, fds.as_mut_ptr()) })?;
+    check(unsafe { libc::socketpair(libc::AF_UNIX, kind, 0, fds.as_mut_ptr()) })?;
     Ok((owned(fds[0])?, owned(fds[1])?))
 }
 
@@ -19,14 +19,15 @@ pub fn pair() -> nix::Result<(OwnedFd, OwnedFd)> {
 pub fn send(socket: BorrowedFd, message: &[u8]) -> nix::Result<()> {
     super::retry(|| {
         // SAFETY: the pointer and the length are those of one slice, which lives across the call.
-        Errno::result(unsafe {
+        let sent = unsafe {
             libc::send(
                 socket.as_raw_fd(),
                 message.as_ptr().cast(),
                 message.len(),
                 libc::MSG_NOSIGNAL,
             )
-        })
+        };
+        check(sent as c_int)
     })
     .map(drop)
 }
@@ -35,14 +36,15 @@ pub fn send(socket: BorrowedFd, message: &[u8]) -> nix::Result<()> {
 pub fn receive(socket: BorrowedFd, message: &mut [u8]) -> nix::Result<usize> {
     super::retry(|| {
         // SAFETY: the pointer and the length are those of one slice, which lives across the call.
-        Errno::result(unsafe {
+        let received = unsafe {
             libc::recv(
                 socket.as_raw_fd(),
                 message.as_mut_ptr().cast(),
                 message.len(),
                 libc::MSG_DONTWAIT,
             )
-        })
+        };
+        check(received as c_int)
     })
     .map(|length| length as usize)
 }

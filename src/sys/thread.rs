@@ -7,12 +7,12 @@ use core::{
     sync::atomic::{AtomicU32, Ordering::Relaxed},
 };
 
-use crate::error::{Line, SENTENCE_MAX};
+use crate::error::{SENTENCE_MAX, Sentence};
 
 /// What each thread has for itself.
 pub struct Own {
     /// That of the latest error, as it is composed.
-    pub sentence: Line,
+    pub sentence: Sentence,
     /// What C was given last, ending in NUL.
     pub given: [u8; SENTENCE_MAX + 128],
 }

@@ -5,6 +5,8 @@ use core::ffi::CStr;
 use libc::{gid_t, uid_t};
 use nix::errno::Errno;
 
+use super::check;
+
 /// What the user database says.
 #[derive(Clone, Copy)]
 pub struct User {
@@ -16,78 +18,98 @@ pub struct User {
 pub(crate) const GROUPS_MAX: usize = 1024;
 
 /// Memory for what the databases return, grown until it fits. Given back on drop.
-struct Scratch(Vec<u8>);
+struct Scratch {
+    start: *mut libc::c_void,
+    length: usize,
+}
 
 impl Scratch {
     const FIRST: usize = 1024;
     const LAST: usize = 1 << 20;
 
     fn grow(&mut self) -> nix::Result<()> {
-        let wanted = (self.0.capacity() * 4).max(Scratch::FIRST);
-        if wanted > Scratch::LAST {
+        let length = (self.length * 4).max(Scratch::FIRST);
+        if length > Scratch::LAST {
             return Err(Errno::ERANGE);
         }
-        self.0.try_reserve_exact(wanted).map_err(|_| Errno::ENOMEM)
+        // SAFETY: `start` is NULL or what this function got before.
+        let start = unsafe { libc::realloc(self.start, length) };
+        if start.is_null() {
+            return Err(Errno::ENOMEM);
+        }
+        self.start = start;
+        self.length = length;
+        Ok(())
     }
 }
 
-/// Calls a lookup with ever more memory. It returns an errno, and whether it found something.
-fn look_up<T>(
-    mut call: impl FnMut(*mut libc::c_char, usize) -> (i32, Option<T>),
-) -> nix::Result<Option<T>> {
-    let mut scratch = Scratch(Vec::new());
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // SAFETY: NULL, or what realloc(3) gave us, and nobody else frees it.
+        unsafe { libc::free(self.start) };
+    }
+}
+
+/// What the databases are asked for.
+enum Query<'a> {
+    UserByName(&'a CStr),
+    UserById(uid_t),
+    GroupByName(&'a CStr),
+}
+
+/// Asks with ever more memory. A group comes back as a user without a uid.
+#[inline(never)]
+fn look_up(query: Query) -> nix::Result<Option<User>> {
+    let mut scratch = Scratch { start: core::ptr::null_mut(), length: 0 };
+    // SAFETY: integers and pointers, for which zeros are valid.
+    let mut user: libc::passwd = unsafe { core::mem::zeroed() };
+    // SAFETY: as above.
+    let mut group: libc::group = unsafe { core::mem::zeroed() };
+    let mut found_user = core::ptr::null_mut();
+    let mut found_group = core::ptr::null_mut();
     scratch.grow()?;
     loop {
-        match call(scratch.0.as_mut_ptr().cast(), scratch.0.capacity()) {
-            (_, Some(found)) => return Ok(Some(found)),
+        let (memory, length) = (scratch.start.cast(), scratch.length);
+        let errno = match query {
+            // SAFETY: a C string, two writable outputs, and `length` bytes of writable memory.
+            Query::UserByName(name) => unsafe {
+                libc::getpwnam_r(name.as_ptr(), &mut user, memory, length, &mut found_user)
+            },
+            // SAFETY: two writable outputs, and `length` bytes of writable memory.
+            Query::UserById(uid) => unsafe {
+                libc::getpwuid_r(uid, &mut user, memory, length, &mut found_user)
+            },
+            // SAFETY: a C string, two writable outputs, and `length` bytes of writable memory.
+            Query::GroupByName(name) => unsafe {
+                libc::getgrnam_r(name.as_ptr(), &mut group, memory, length, &mut found_group)
+            },
+        };
+        if !found_user.is_null() {
+            return Ok(Some(User { uid: user.pw_uid, gid: user.pw_gid }));
+        }
+        if !found_group.is_null() {
+            return Ok(Some(User { uid: uid_t::MAX, gid: group.gr_gid }));
+        }
+        match errno {
             // getpwnam(3): these also mean "not found".
-            (0 | libc::ENOENT | libc::ESRCH | libc::EBADF | libc::EPERM, None) => return Ok(None),
-            (libc::ERANGE, None) => scratch.grow()?,
-            (libc::EINTR, None) => {}
-            (errno, None) => return Err(Errno::from_raw(errno)),
+            0 | libc::ENOENT | libc::ESRCH | libc::EBADF | libc::EPERM => return Ok(None),
+            libc::ERANGE => scratch.grow()?,
+            libc::EINTR => {}
+            errno => return Err(Errno::from_raw(errno)),
         }
     }
-}
-
-fn zeroed<T: Copy>() -> T {
-    // SAFETY: only used for passwd and group: integers and pointers, for which zeros are valid.
-    unsafe { core::mem::zeroed() }
 }
 
 pub fn user_by_name(name: &CStr) -> nix::Result<Option<User>> {
-    look_up(|memory, length| {
-        let mut entry: libc::passwd = zeroed();
-        let mut found = core::ptr::null_mut();
-        // SAFETY: a C string, two writable outputs, and `length` bytes of writable memory.
-        let errno =
-            unsafe { libc::getpwnam_r(name.as_ptr(), &mut entry, memory, length, &mut found) };
-        (errno, user(&entry, found))
-    })
+    look_up(Query::UserByName(name))
 }
 
 pub fn user_by_id(uid: uid_t) -> nix::Result<Option<User>> {
-    look_up(|memory, length| {
-        let mut entry: libc::passwd = zeroed();
-        let mut found = core::ptr::null_mut();
-        // SAFETY: two writable outputs, and `length` bytes of writable memory.
-        let errno = unsafe { libc::getpwuid_r(uid, &mut entry, memory, length, &mut found) };
-        (errno, user(&entry, found))
-    })
-}
-
-fn user(entry: &libc::passwd, found: *mut libc::passwd) -> Option<User> {
-    (!found.is_null()).then_some(User { uid: entry.pw_uid, gid: entry.pw_gid })
+    look_up(Query::UserById(uid))
 }
 
 pub fn group_by_name(name: &CStr) -> nix::Result<Option<gid_t>> {
-    look_up(|memory, length| {
-        let mut entry: libc::group = zeroed();
-        let mut found = core::ptr::null_mut();
-        // SAFETY: a C string, two writable outputs, and `length` bytes of writable memory.
-        let errno =
-            unsafe { libc::getgrnam_r(name.as_ptr(), &mut entry, memory, length, &mut found) };
-        (errno, (!found.is_null()).then_some(entry.gr_gid))
-    })
+    Ok(look_up(Query::GroupByName(name))?.map(|found| found.gid))
 }
 
 /// The groups that the database gives `user`, and `group`. How many there are; E2BIG if too many.
@@ -104,12 +126,12 @@ pub fn groups_of(user: &CStr, group: gid_t, list: &mut [gid_t; GROUPS_MAX]) -> n
 /// setgroups(2) through the C library, so that it holds for all threads.
 pub fn set_groups(groups: &[gid_t]) -> nix::Result<()> {
     // SAFETY: the pointer and the length are those of one slice, which lives across the call.
-    Errno::result(unsafe { libc::setgroups(groups.len(), groups.as_ptr()) }).map(drop)
+    check(unsafe { libc::setgroups(groups.len(), groups.as_ptr()) }).map(drop)
 }
 
 /// How many supplementary groups this process has.
 pub fn group_count() -> nix::Result<usize> {
     // SAFETY: with size 0 nothing is written.
     let count = unsafe { libc::getgroups(0, core::ptr::null_mut()) };
-    Errno::result(count).map(|count| count as usize)
+    check(count).map(|count| count as usize)
 }
