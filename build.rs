@@ -18,9 +18,16 @@ fn main() {
         .compile("fork_twice");
 
     // `make header` copies the generated header to include/; a test compares the two.
+    let mut header = Vec::new();
     cbindgen::generate(&root)
         .expect("the C interface can be written as a header")
-        .write_to_file(out.join("rsdaemon.h"));
+        .write(&mut header);
+    // C89 has no // comments.
+    let header = String::from_utf8(header).expect("the sources are UTF-8");
+    let header = header
+        .replace("#endif // __cplusplus", "#endif")
+        .replace("#endif  // __cplusplus", "#endif");
+    std::fs::write(out.join("rsdaemon.h"), header).expect("OUT_DIR is writable");
     println!("cargo::rustc-env=GENERATED_HEADER={}", out.join("rsdaemon.h").display());
 
     // Signal handlers and exit handlers point into this library: it must never be unmapped.

@@ -26,7 +26,7 @@
 #define RSDAEMON_VERSION_NUMBER \
     (10000 * RSDAEMON_VERSION_MAJOR + 100 * RSDAEMON_VERSION_MINOR + RSDAEMON_VERSION_PATCH)
 
-#ifndef __cplusplus
+#if !defined(__cplusplus) && defined(__STDC_VERSION__) && __STDC_VERSION__ >= 199901L
 /**
  * The options of a call, named, the others at their defaults:
  * rsd_daemonize(RSD_OPTIONS(.pidfile = "/run/mydaemon.pid")).
@@ -77,8 +77,8 @@
 #define RSD_STDIO_KEEP_UNTIL_READY 3
 
 /**
- * * What rsd_daemonize() is to do. What is left out (0, NULL) has its default. Write it with
- * * RSD_OPTIONS(), which fills in the size.
+ * What rsd_daemonize() is to do. What is left out (0, NULL) has its default. Write it with
+ * RSD_OPTIONS(), which fills in the size.
  */
 struct rsd_options {
     /**
@@ -176,140 +176,139 @@ struct rsd_options {
 
 #ifdef __cplusplus
 extern "C" {
-#endif // __cplusplus
+#endif
 
 /**
- * * The sentence that goes with the last failure.
- * *
- * * @return what could not be done, on which path, why, and who is in the way, in one line without a
- * *         final period: "cannot open /run/x.pid: Permission denied". Empty before the first
- * *         failure in this thread. It stays valid until the next failing call in this thread.
- * *
- * * Thread-safe: each thread has its own. Not async-signal-safe. Since 0.1.
+ * The sentence that goes with the last failure.
+ *
+ * @return what could not be done, on which path, why, and who is in the way, in one line without a
+ *         final period: "cannot open /run/x.pid: Permission denied". Empty before the first
+ *         failure in this thread. It stays valid until the next failing call in this thread.
+ *
+ * Thread-safe: each thread has its own. Not async-signal-safe. Since 0.1.
  */
 const char *rsd_last_error(void);
 
 #if !defined(RSDAEMON_NO_DROP_IN_NAMES)
 /**
- * * Go into the background and be the daemon from here on.
- * *
- * * Two forks and a new session, so that the daemon has no terminal and cannot get one; working
- * * directory "/", umask 022, stdin, stdout and stderr on /dev/null; the pid file locked, with the
- * * daemon's pid in it, and removed again when the daemon exits normally (exit(3) or return from
- * * main; not _exit(2) or a signal's default action). The lock is the one of lock_pidfile().
- * *
- * * Left alone: signal handlers, ignored and blocked signals, descriptors from 3 up, syslog. What
- * * stdio has buffered is flushed first.
- * *
- * * The process that calls leaves with status 0 when the daemon is up and its pid file is there. If
- * * anything fails, in whichever process, the call returns -1 in the process that called, and no
- * * process, lock or pid file is left. SIGHUP, SIGINT, SIGQUIT or SIGTERM to the caller meanwhile
- * * cancels the start.
- * *
- * * Call it once, after the arguments are checked and before threads, connections to databases and
- * * the like. If the program had locked a file with lock_pidfile(), the lock goes with the daemon.
- * *
- * * @param pidfile  path of the pid file, relative to the working directory; NULL: none
- * * @return         0 in the daemon; -1 in the process that called, with errno set:
- * *                 EEXIST    another instance runs; rsd_last_error() tells its pid
- * *                 EBUSY     the process has more than one thread
- * *                 EALREADY  the process is a daemon already
- * *                 ENOTSUP   the process is process 1
- * *                 ECHILD    the daemon died; rsd_last_error() tells how
- * *                 EINTR     a signal cancelled the start
- * *                 ENODEV    /dev/null is not the null device
- * *                 EPIPE     the daemon closed the descriptors of this library
- * *                 or any errno of lock_pidfile(), fork(2), setsid(2), open(2), dup(2),
- * *                 socketpair(2), signalfd(2), sigaction(2)
- * *
- * * Not thread-safe. Not async-signal-safe. Since 0.1.
+ * Go into the background and be the daemon from here on.
+ *
+ * Two forks and a new session, so that the daemon has no terminal and cannot get one; working
+ * directory "/", umask 022, stdin, stdout and stderr on /dev/null; the pid file locked, with the
+ * daemon's pid in it, and removed again when the daemon exits normally (exit(3) or return from
+ * main; not _exit(2) or a signal's default action). The lock is the one of lock_pidfile().
+ *
+ * Left alone: signal handlers, ignored and blocked signals, descriptors from 3 up, syslog. What
+ * stdio has buffered is flushed first.
+ *
+ * The process that calls leaves with status 0 when the daemon is up and its pid file is there. If
+ * anything fails, in whichever process, the call returns -1 in the process that called, and no
+ * process, lock or pid file is left. SIGHUP, SIGINT, SIGQUIT or SIGTERM to the caller meanwhile
+ * cancels the start.
+ *
+ * Call it once, after the arguments are checked and before threads, connections to databases and
+ * the like. If the program had locked a file with lock_pidfile(), the lock goes with the daemon.
+ *
+ * @param pidfile  path of the pid file, relative to the working directory; NULL: none
+ * @return         0 in the daemon; -1 in the process that called, with errno set:
+ *                 EEXIST    another instance runs; rsd_last_error() tells its pid
+ *                 EBUSY     the process has more than one thread
+ *                 EALREADY  the process is a daemon already
+ *                 ENOTSUP   the process is process 1
+ *                 ECHILD    the daemon died; rsd_last_error() tells how
+ *                 EINTR     a signal cancelled the start
+ *                 ENODEV    /dev/null is not the null device
+ *                 EPIPE     the daemon closed the descriptors of this library
+ *                 or any errno of lock_pidfile(), fork(2), setsid(2), open(2), dup(2),
+ *                 socketpair(2), signalfd(2), sigaction(2)
+ *
+ * Not thread-safe. Not async-signal-safe. Since 0.1.
  */
 int daemonize(const char *pidfile);
 #endif
 
 /**
- * * Go into the background as the options say, and let the caller wait until rsd_ready().
- * *
- * * As daemonize(), but the process that called stays until the daemon calls rsd_ready() or
- * * rsd_fail(), dies, or takes longer than ready_timeout_ms. So the program can bind sockets, read
- * * its configuration and give up privileges in between, and whoever started it learns how that went.
- * *
- * * With foreground there is no fork: the call returns 0 or -1 in the process that called, which
- * * after -1 may be half way and must end.
- * *
- * * @param options  RSD_OPTIONS(...), or a struct whose size member is set; NULL: all defaults
- * * @return         0 in the daemon; -1 in the process that called, with errno set as for daemonize()
- * *                 and also:
- * *                 EINVAL     an option is out of range, or no such user or group, or user is root
- * *                 E2BIG      the options are of a newer version and ask for what this one lacks, or
- * *                            the user has more than 1024 groups
- * *                 ETIMEDOUT  the daemon was not ready in time and was ended
- * *                 EPERM      privileges cannot be given up, or could be had back
- * *                 or any errno of getpwnam(3), setgroups(2), setresuid(2)
- * *
- * * Not thread-safe. Not async-signal-safe. Since 0.1.
+ * Go into the background as the options say, and let the caller wait until rsd_ready().
+ *
+ * As daemonize(), but the process that called stays until the daemon calls rsd_ready() or
+ * rsd_fail(), dies, or takes longer than ready_timeout_ms. So the program can bind sockets, read
+ * its configuration and give up privileges in between, and whoever started it learns how that went.
+ *
+ * With foreground there is no fork: the call returns 0 or -1 in the process that called, which
+ * after -1 may be half way and must end.
+ *
+ * @param options  RSD_OPTIONS(...), or a struct whose size member is set; NULL: all defaults
+ * @return         0 in the daemon; -1 in the process that called, with errno set as for daemonize()
+ *                 and also:
+ *                 EINVAL     an option is out of range, or no such user or group, or user is root
+ *                 E2BIG      the options are of a newer version and ask for what this one lacks, or
+ *                            the user has more than 1024 groups
+ *                 ETIMEDOUT  the daemon was not ready in time and was ended
+ *                 EPERM      privileges cannot be given up, or could be had back
+ *                 or any errno of getpwnam(3), setgroups(2), setresuid(2)
+ *
+ * Not thread-safe. Not async-signal-safe. Since 0.1.
  */
 int rsd_daemonize(const struct rsd_options *options);
 
 /**
- * * Say that the daemon is ready: the process that called rsd_daemonize() leaves with status 0.
- * *
- * * Call it when the daemon does its work: sockets bound, configuration read, privileges given up.
- * * A pid file that was to wait for this appears, and so do kept stdout and stderr go to their place.
- * * Without rsd_daemonize(), in the foreground, and when called again it does nothing more.
- * *
- * * @return 0, or -1 with errno set, and the daemon should end (rsd_fail(1, rsd_last_error())):
- * *         ECANCELED  whoever started the daemon is gone; its pid file is removed
- * *         EPERM      called in a child of the daemon
- * *         EBADF      the program has closed descriptors of this library
- * *         or, with RSD_PIDFILE_AT_READY, any errno of lock_pidfile()
- * *
- * * Thread-safe. Not async-signal-safe. Since 0.1.
+ * Say that the daemon is ready: the process that called rsd_daemonize() leaves with status 0.
+ *
+ * Call it when the daemon does its work: sockets bound, configuration read, privileges given up.
+ * A pid file that was to wait for this appears, and so do kept stdout and stderr go to their place.
+ * Without rsd_daemonize(), in the foreground, and when called again it does nothing more.
+ *
+ * @return 0, or -1 with errno set, and the daemon should end (rsd_fail(1, rsd_last_error())):
+ *         ECANCELED  whoever started the daemon is gone; its pid file is removed
+ *         EPERM      called in a child of the daemon
+ *         EBADF      the program has closed descriptors of this library
+ *         or, with RSD_PIDFILE_AT_READY, any errno of lock_pidfile()
+ *
+ * Thread-safe. Not async-signal-safe. Since 0.1.
  */
 int rsd_ready(void);
 
 /**
- * * Say that the daemon cannot start: return rsd_fail(3, "no such interface: wlan0");
- * *
- * * The pid file is removed. The process that called rsd_daemonize() writes "NAME: TEXT" to its
- * * stderr, waits until the daemon has ended and leaves with the status; a daemon that is still there
- * * after 10 seconds is killed. In the foreground the text goes to stderr. After rsd_ready() nobody
- * * waits any more, and only the pid file is removed. The call does not end the process.
- * *
- * * @param status  1 to 255; anything else counts as 1
- * * @param text    one line; NULL: none. Longer than 4096 bytes is cut.
- * * @return        the status
- * *
- * * Thread-safe. Not async-signal-safe. Since 0.1.
+ * Say that the daemon cannot start: return rsd_fail(3, "no such interface: wlan0");
+ *
+ * The pid file is removed. The process that called rsd_daemonize() writes "NAME: TEXT" to its
+ * stderr, waits until the daemon has ended and leaves with the status; a daemon that is still there
+ * after 10 seconds is killed. In the foreground the text goes to stderr. After rsd_ready() nobody
+ * waits any more, and only the pid file is removed. The call does not end the process.
+ *
+ * @param status  1 to 255; anything else counts as 1
+ * @param text    one line; NULL: none. Longer than 4096 bytes is cut.
+ * @return        the status
+ *
+ * Thread-safe. Not async-signal-safe. Since 0.1.
  */
-int rsd_fail(int status,
-             const char *text);
+int rsd_fail(int status, const char *text);
 
 #if !defined(RSDAEMON_NO_DROP_IN_NAMES)
 /**
- * * Make sure that only one instance of this daemon runs.
- * *
- * * Locks the file and leaves the caller's pid in it. A file that nobody has locked is stale,
- * * whatever it says, and is replaced. The file appears with its content and its lock at once: nobody
- * * ever sees it empty, partial, or locked with somebody else's pid. Where no new file can be made in
- * * the directory, an existing one is locked and written over instead.
- * *
- * * The lock lasts until the returned descriptor is closed in every process that has it, so keep it
- * * open. Test for the lock (flock(2)), never for the file. When daemonize() or rsd_daemonize()
- * * follows, the daemon has the lock and its own pid in the file. The file stays when the process
- * * ends; rsd_remove_pidfile() removes it.
- * *
- * * @param pidfile  file to lock, usually "/run/NAME.pid"; relative to the working directory
- * * @return         a close-on-exec descriptor, not 0, 1 or 2; or -1 with errno set:
- * *                 EEXIST  another process holds the lock; rsd_last_error() names it
- * *                 EINVAL  pidfile is NULL or empty, or a FIFO, a socket or a device
- * *                 ELOOP   pidfile is a symbolic link
- * *                 EISDIR  pidfile is a directory
- * *                 EMLINK  pidfile has hard links
- * *                 EPERM   pidfile belongs neither to root nor to the caller
- * *                 or any errno of open(2), flock(2), fcntl(2), write(2), link(2) and unlink(2)
- * *
- * * Thread-safe. Not async-signal-safe. Since 0.1.
+ * Make sure that only one instance of this daemon runs.
+ *
+ * Locks the file and leaves the caller's pid in it. A file that nobody has locked is stale,
+ * whatever it says, and is replaced. The file appears with its content and its lock at once: nobody
+ * ever sees it empty, partial, or locked with somebody else's pid. Where no new file can be made in
+ * the directory, an existing one is locked and written over instead.
+ *
+ * The lock lasts until the returned descriptor is closed in every process that has it, so keep it
+ * open. Test for the lock (flock(2)), never for the file. When daemonize() or rsd_daemonize()
+ * follows, the daemon has the lock and its own pid in the file. The file stays when the process
+ * ends; rsd_remove_pidfile() removes it.
+ *
+ * @param pidfile  file to lock, usually "/run/NAME.pid"; relative to the working directory
+ * @return         a close-on-exec descriptor, not 0, 1 or 2; or -1 with errno set:
+ *                 EEXIST  another process holds the lock; rsd_last_error() names it
+ *                 EINVAL  pidfile is NULL or empty, or a FIFO, a socket or a device
+ *                 ELOOP   pidfile is a symbolic link
+ *                 EISDIR  pidfile is a directory
+ *                 EMLINK  pidfile has hard links
+ *                 EPERM   pidfile belongs neither to root nor to the caller
+ *                 or any errno of open(2), flock(2), fcntl(2), write(2), link(2) and unlink(2)
+ *
+ * Thread-safe. Not async-signal-safe. Since 0.1.
  */
 int lock_pidfile(const char *pidfile);
 #endif
@@ -320,48 +319,47 @@ int lock_pidfile(const char *pidfile);
 int rsd_lock_pidfile(const char *pidfile);
 
 /**
- * * Remove a pid file that lock_pidfile() locked, and close the lock.
- * *
- * * Call it as the last thing before the process ends. The file of daemonize() and rsd_daemonize() is
- * * removed without it. Where the directory does not allow the removal, the file is emptied.
- * *
- * * @param pidfile  the path given to lock_pidfile()
- * * @param lock     the descriptor that it returned; closed when the call succeeds
- * * @return         0, or -1 with errno set and the file left alone:
- * *                 EINVAL  pidfile is NULL or empty
- * *                 EBADF   lock is not open
- * *                 ESTALE  another file or none stands at pidfile by now
- * *                 EPERM   the file names another process: a child does not remove its parent's
- * *                 or any errno of unlink(2) and ftruncate(2)
- * *
- * * Thread-safe. Not async-signal-safe. Since 0.1.
+ * Remove a pid file that lock_pidfile() locked, and close the lock.
+ *
+ * Call it as the last thing before the process ends. The file of daemonize() and rsd_daemonize() is
+ * removed without it. Where the directory does not allow the removal, the file is emptied.
+ *
+ * @param pidfile  the path given to lock_pidfile()
+ * @param lock     the descriptor that it returned; closed when the call succeeds
+ * @return         0, or -1 with errno set and the file left alone:
+ *                 EINVAL  pidfile is NULL or empty
+ *                 EBADF   lock is not open
+ *                 ESTALE  another file or none stands at pidfile by now
+ *                 EPERM   the file names another process: a child does not remove its parent's
+ *                 or any errno of unlink(2) and ftruncate(2)
+ *
+ * Thread-safe. Not async-signal-safe. Since 0.1.
  */
-int rsd_remove_pidfile(const char *pidfile,
-                       int lock);
+int rsd_remove_pidfile(const char *pidfile, int lock);
 
 #if !defined(RSDAEMON_NO_DROP_IN_NAMES)
 /**
- * * Let signals set variables of the program.
- * *
- * * SIGTERM and SIGINT set *shutdown_flag to 1, SIGHUP sets *reload_flag to 1; the program looks at
- * * them in its loop and sets *reload_flag back to 0 itself. SIGPIPE is ignored, so that writing to a
- * * closed connection fails with EPIPE instead of ending the daemon; programs that it executes inherit
- * * that. The handled signals are unblocked in the calling thread, also where the caller of the
- * * program had them blocked or ignored. They interrupt system calls: sleep(3) returns early, others
- * * fail with EINTR. The handler stores and does nothing else.
- * *
- * * A signal that arrives between the look at the flag and the sleep that follows is seen only after
- * * that sleep, as with every flag.
- * *
- * * Call it before or after daemonize(), before threads are started. A second call moves the flags.
- * *
- * * @param shutdown_flag  a variable that lives as long as the process
- * * @param reload_flag    the same; NULL: SIGHUP is ignored
- * * @return               0, or -1 with errno set and nothing changed:
- * *                       EINVAL  shutdown_flag is NULL
- * *                       or any errno of sigaction(2) and pthread_sigmask(3)
- * *
- * * Not thread-safe: signal actions belong to the process. Not async-signal-safe. Since 0.1.
+ * Let signals set variables of the program.
+ *
+ * SIGTERM and SIGINT set *shutdown_flag to 1, SIGHUP sets *reload_flag to 1; the program looks at
+ * them in its loop and sets *reload_flag back to 0 itself. SIGPIPE is ignored, so that writing to a
+ * closed connection fails with EPIPE instead of ending the daemon; programs that it executes inherit
+ * that. The handled signals are unblocked in the calling thread, also where the caller of the
+ * program had them blocked or ignored. They interrupt system calls: sleep(3) returns early, others
+ * fail with EINTR. The handler stores and does nothing else.
+ *
+ * A signal that arrives between the look at the flag and the sleep that follows is seen only after
+ * that sleep, as with every flag.
+ *
+ * Call it before or after daemonize(), before threads are started. A second call moves the flags.
+ *
+ * @param shutdown_flag  a variable that lives as long as the process
+ * @param reload_flag    the same; NULL: SIGHUP is ignored
+ * @return               0, or -1 with errno set and nothing changed:
+ *                       EINVAL  shutdown_flag is NULL
+ *                       or any errno of sigaction(2) and pthread_sigmask(3)
+ *
+ * Not thread-safe: signal actions belong to the process. Not async-signal-safe. Since 0.1.
  */
 int install_signal_flags(volatile sig_atomic_t *shutdown_flag,
                          volatile sig_atomic_t *reload_flag);
@@ -374,16 +372,16 @@ int rsd_install_signal_flags(volatile sig_atomic_t *shutdown_flag,
                              volatile sig_atomic_t *reload_flag);
 
 /**
- * * The version of the library that runs, which may be newer than the header's macros.
- * *
- * * @return "MAJOR.MINOR.PATCH"
- * *
- * * Thread-safe and async-signal-safe. Since 0.1.
+ * The version of the library that runs, which may be newer than the header's macros.
+ *
+ * @return "MAJOR.MINOR.PATCH"
+ *
+ * Thread-safe and async-signal-safe. Since 0.1.
  */
 const char *rsd_version(void);
 
 #ifdef __cplusplus
 }  // extern "C"
-#endif  // __cplusplus
+#endif
 
 #endif  /* RSDAEMON_H */

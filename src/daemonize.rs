@@ -1,34 +1,27 @@
 //! Becoming a daemon: everything that can fail early is done in the caller, the rest in the new
 //! process, and the caller leaves only when the new process says that it is ready.
 
+mod plan;
+mod state;
+
 use core::ffi::CStr;
-use std::{
-    os::fd::{AsFd, AsRawFd, OwnedFd},
-    sync::atomic::{AtomicBool, Ordering::Relaxed},
-};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use nix::{
     errno::Errno,
-    fcntl::OFlag,
     sys::stat::{Mode, stat},
-    unistd::{Pid, fchdir, getpid},
+    unistd::getpid,
 };
 
+pub use self::state::{fail, ready};
+use self::{plan::Plan, state::daemon};
 use crate::{
     channel::{self, Word},
     error::{self, Error, OrCannot, Result},
-    inherited::{self, Descriptors},
     kept::Kept,
     launch::{self, Launcher, Side, SignalState},
-    pidfile::{self, Held, Place, Style},
-    privileges::{self, Target},
-    stdio,
-    sys::{
-        file::{self, PathBuffer, Text},
-        load::identity,
-        process, signal,
-        thread::{Guard, Mutex},
-    },
+    pidfile,
+    sys::{load::identity, process, signal},
 };
 
 /// What stdin, stdout and stderr become.
@@ -94,28 +87,6 @@ impl Default for Options<'_> {
     }
 }
 
-/// The daemon that this process is.
-struct Daemon {
-    /// A forked child has this state, too, but is not the daemon.
-    owner: Pid,
-    name: Option<Text>,
-    is_ready: bool,
-    foreground: bool,
-    /// To the launcher, until ready. None in the foreground.
-    channel: Option<Kept>,
-    pidfile: Option<Held>,
-    /// The pid file that is to appear when ready.
-    pidfile_at_ready: Option<(Place, Style)>,
-    /// What stdout and stderr become when ready.
-    output_at_ready: Option<Kept>,
-}
-
-static DAEMON: Mutex<Option<Daemon>> = Mutex::new(None);
-
-fn daemon() -> Guard<'static, Option<Daemon>> {
-    DAEMON.lock()
-}
-
 /// `daemonize`: the defaults, and ready at once.
 pub fn daemonize(pidfile: Option<&CStr>) -> Result<()> {
     let options = Options { pidfile, ..Options::default() };
@@ -138,7 +109,7 @@ fn start(options: &Options, is_ready_at_once: bool) -> Result<()> {
         refuse_to_fork(options.allow_threads)?;
     }
     let mut plan = Plan::prepare(options)?;
-    remove_pidfile_at_exit()?;
+    state::remove_pidfile_at_exit()?;
     error::sentence(); // allocated now, not after the fork
     if options.foreground {
         return plan.carry_out(None, None);
@@ -169,187 +140,6 @@ fn refuse_to_fork(allow_threads: bool) -> Result<()> {
     Ok(())
 }
 
-/// All that the options name, looked up and opened in the caller.
-struct Plan<'a> {
-    options: &'a Options<'a>,
-    /// The process that was told to become a daemon.
-    caller: Pid,
-    name: Option<Text>,
-    null: OwnedFd,
-    log: Option<OwnedFd>,
-    directory: Option<OwnedFd>,
-    inherited: Option<Descriptors<'a>>,
-    target: Target,
-    place: Option<Place>,
-    style: Style,
-}
-
-impl<'a> Plan<'a> {
-    /// One after the other into a plan that is whole at every moment: a failure in the middle of a
-    /// struct literal needs code to take back each part of it.
-    #[inline(never)]
-    fn prepare(options: &'a Options<'a>) -> Result<Self> {
-        let mut plan = Plan {
-            options,
-            caller: getpid(),
-            name: None,
-            null: stdio::open_null()?,
-            log: None,
-            directory: None,
-            inherited: None,
-            target: Target::nobody(),
-            place: None,
-            style: Style { mode: options.pidfile_mode, owner: None },
-        };
-        if let Some(name) = options.name {
-            plan.name = Some(Text::new(name.to_bytes()).or_cannot("keep the name")?);
-        }
-        if let Some(keep) = options.close_inherited {
-            plan.inherited = Some(Descriptors::except(keep));
-        }
-        plan.target.look_up(options.user, options.group)?;
-        if let Some(owner) = options.pidfile_owner {
-            plan.style.owner = Some(privileges::find_owner(owner)?);
-        }
-        if let Some(path) = options.directory {
-            plan.directory = Some(open_directory(path)?);
-        }
-        if let Some(path) = options.pidfile {
-            plan.place = Some(place(path, options.pidfile_may_be_name)?);
-        }
-        if let Some(path) = options.log_file {
-            plan.log = Some(stdio::open_log(path, options.log_file_mode)?);
-        }
-        Ok(plan)
-    }
-
-    /// Makes this process the daemon. The pid file comes after all that can fail without leaving
-    /// anything behind, and before privileges are given up.
-    #[inline(never)] // two callers
-    fn carry_out(
-        &mut self,
-        channel: Option<&OwnedFd>,
-        signals: Option<&SignalState>,
-    ) -> Result<()> {
-        if let Some(signals) = signals {
-            signals.restore_actions()?;
-        }
-        if let Some(directory) = &self.directory {
-            fchdir(directory).or_cannot("change the working directory")?;
-        }
-        if let Some(mask) = self.options.umask {
-            process::set_umask(mask);
-        }
-        if let Some(inherited) = &self.inherited {
-            inherited.close(&self.numbers(channel));
-        }
-        pidfile::hand_over_from(self.caller)?;
-        let pidfile = self.take_pidfile()?;
-        let rest = self.redirect().and_then(|output_at_ready| {
-            self.target.assume()?;
-            if self.options.session_leader && !self.options.foreground {
-                // The terminal may have hung up between fork and setsid.
-                signal::discard(libc::SIGHUP);
-            }
-            if let Some(signals) = signals {
-                signals.restore_mask()?;
-            }
-            if self.options.reset_signals {
-                inherited::reset_signals()?;
-            }
-            Ok(output_at_ready)
-        });
-        match rest {
-            Ok(output_at_ready) => {
-                *daemon() = Some(Daemon {
-                    owner: getpid(),
-                    name: self.name.take(),
-                    is_ready: false,
-                    foreground: self.options.foreground,
-                    channel: None,
-                    pidfile,
-                    pidfile_at_ready: self.place.take().map(|place| (place, self.style)),
-                    output_at_ready,
-                });
-                Ok(())
-            }
-            Err(error) => {
-                pidfile.into_iter().for_each(Held::release);
-                Err(error)
-            }
-        }
-    }
-
-    /// Takes the pid file now, or makes sure that nobody has it if it comes later.
-    #[inline(never)]
-    fn take_pidfile(&mut self) -> Result<Option<Held>> {
-        let Some(place) = self.place.take() else {
-            return Ok(None);
-        };
-        if !self.options.pidfile_at_ready {
-            let lock = pidfile::lock(&place, &self.style)?;
-            return Held::new(place, lock).map(Some);
-        }
-        pidfile::clear_stale(&place, &self.style)?;
-        self.place = Some(place);
-        Ok(None)
-    }
-
-    /// Returns what stdout and stderr become when ready.
-    #[inline(never)]
-    fn redirect(&self) -> Result<Option<Kept>> {
-        let output = self.log.as_ref().unwrap_or(&self.null);
-        let mut later = None;
-        match self.options.stdio {
-            Stdio::Kept => {}
-            Stdio::Redirected => {
-                stdio::redirect_input(&self.null)?;
-                stdio::redirect_output(output.as_fd())?;
-            }
-            Stdio::KeptUntilReady => {
-                stdio::redirect_input(&self.null)?;
-                let number = |error: std::io::Error| error.raw_os_error().unwrap_or(0);
-                let copy = output.try_clone().map_err(|error| Errno::from_raw(number(error)));
-                let copy = copy.and_then(file::above_stdio).and_then(Kept::new);
-                later = Some(copy.or_cannot("keep the output for later")?);
-            }
-        }
-        stdio::fill_gaps(&self.null)?;
-        Ok(later)
-    }
-
-    /// The numbers of our own descriptors.
-    fn numbers(&self, channel: Option<&OwnedFd>) -> [i32; 5] {
-        let number = |fd: Option<&OwnedFd>| fd.map_or(-1, OwnedFd::as_raw_fd);
-        [
-            number(channel),
-            number(Some(&self.null)),
-            number(self.log.as_ref()),
-            number(self.directory.as_ref()),
-            self.place.as_ref().map_or(-1, Place::number),
-        ]
-    }
-}
-
-#[inline(never)]
-fn open_directory(path: &CStr) -> Result<OwnedFd> {
-    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
-    file::open(path, flags, Mode::empty()).or_cannot_at("open the working directory", path)
-}
-
-/// A path, or where allowed a name: "mydaemon" is /run/mydaemon.pid.
-#[inline(never)]
-fn place(path: &CStr, may_be_name: bool) -> Result<Place> {
-    let bytes = path.to_bytes();
-    if !may_be_name || bytes.contains(&b'/') || bytes.is_empty() {
-        return Place::fixed(path);
-    }
-    let ending: &[u8] = if bytes.ends_with(b".pid") { b"" } else { b".pid" };
-    let mut buffer = PathBuffer::new();
-    let path = buffer.join(&[b"/run/", bytes, ending]).or_cannot_at("use the path", path)?;
-    Place::fixed(path)
-}
-
 /// In the new process: becomes the daemon or tells the launcher why not, and ends.
 #[inline(never)]
 fn start_daemon(plan: &mut Plan, channel: OwnedFd, signals: &SignalState, is_ready_at_once: bool) {
@@ -357,6 +147,10 @@ fn start_daemon(plan: &mut Plan, channel: OwnedFd, signals: &SignalState, is_rea
         true => nix::unistd::setsid().map(drop).or_cannot("start a session"),
         false => Ok(()),
     };
+    if plan.options.session_leader {
+        // The terminal may have hung up between fork and setsid; nobody else knows our pid yet.
+        signal::discard(libc::SIGHUP);
+    }
     let identity = identity(channel.as_raw_fd()).or_cannot("examine the channel to the caller");
     let started = started
         .and(identity)
@@ -371,7 +165,7 @@ fn start_daemon(plan: &mut Plan, channel: OwnedFd, signals: &SignalState, is_rea
             }
             match ready() {
                 Ok(()) => return,
-                Err(error) => give_up(&Word::Failed(error)),
+                Err(error) => state::give_up(&Word::Failed(error)),
             };
             process::exit_now(1)
         }
@@ -395,93 +189,4 @@ fn wait(launcher: Launcher, plan: &Plan) -> Error {
             let _ = pidfile::hand_over_from(daemon);
         }
     })
-}
-
-/// `rsd_ready`
-pub fn ready() -> Result<()> {
-    let mut daemon = daemon();
-    let Some(daemon) = daemon.as_mut().filter(|daemon| !daemon.is_ready) else {
-        return Ok(());
-    };
-    if daemon.owner != getpid() {
-        let why: &[u8] = b"only the process that became the daemon can say that it is ready";
-        return Err(Error::new(Errno::EPERM, &[why]));
-    }
-    if let Some(held) = &daemon.pidfile {
-        held.check().map_err(|errno| lost(b"the lock of the pid file", errno))?;
-    }
-    if let Some((place, style)) = daemon.pidfile_at_ready.take() {
-        let lock = pidfile::lock(&place, &style)?;
-        daemon.pidfile = Some(Held::new(place, lock)?);
-    }
-    if let Some(output) = daemon.output_at_ready.take() {
-        let checked = output.get().map_err(|errno| lost(b"the new stdout", errno))?;
-        stdio::redirect_output(checked)?;
-        drop(output.into_owned_unchecked());
-    }
-    if let Some(channel) = &daemon.channel {
-        let sent = match channel.get() {
-            Ok(channel) => channel::send(channel, &Word::Ready),
-            Err(Errno::EBADF) => Err(Errno::EBADF),
-            Err(errno) => return Err(lost(b"the channel to the caller", errno)),
-        };
-        drop(daemon.channel.take().and_then(Kept::into_owned_unchecked));
-        if sent.is_err() {
-            daemon.pidfile.take().into_iter().for_each(Held::release);
-            let why: &[u8] = b"the start was cancelled: whoever started this daemon is gone";
-            return Err(Error::new(Errno::ECANCELED, &[why]));
-        }
-    }
-    daemon.is_ready = true;
-    Ok(())
-}
-
-fn lost(what: &[u8], errno: Errno) -> Error {
-    match errno {
-        Errno::EBADF => Error::new(errno, &[b"the program has closed ", what]),
-        _ => Error::cannot_at(errno, "examine", what),
-    }
-}
-
-/// `rsd_fail`: the launcher shows `text` and leaves with `status`. In the foreground the text goes
-/// to stderr.
-pub fn fail(status: i32, text: &[u8]) {
-    give_up(&Word::GaveUp { status, text });
-    let daemon = daemon();
-    if let Some(daemon) = daemon.as_ref().filter(|daemon| daemon.foreground && !daemon.is_ready) {
-        let name = daemon.name.as_ref().map_or(c"", Text::as_c_str);
-        launch::show(name.to_bytes(), text);
-    }
-}
-
-/// Lets go of everything and gives the launcher its word.
-fn give_up(word: &Word) {
-    let mut daemon = daemon();
-    let Some(daemon) = daemon.as_mut().filter(|daemon| daemon.owner == getpid()) else {
-        return;
-    };
-    daemon.pidfile.take().into_iter().for_each(Held::release);
-    let channel = daemon.channel.take();
-    if let Some(channel) = channel.as_ref().and_then(|channel| channel.get().ok()) {
-        let _ = channel::send(channel, word);
-    }
-}
-
-/// Registered once in the caller, since registering may allocate.
-fn remove_pidfile_at_exit() -> Result<()> {
-    static IS_REGISTERED: AtomicBool = AtomicBool::new(false);
-    if !IS_REGISTERED.swap(true, Relaxed) {
-        process::at_exit(at_exit).or_cannot("register an exit handler")?;
-    }
-    Ok(())
-}
-
-extern "C" fn at_exit() {
-    // A thread that is in a call of ours when another one exits keeps the lock: leave the file.
-    let Some(mut daemon) = DAEMON.try_lock() else {
-        return;
-    };
-    if let Some(daemon) = daemon.as_mut().filter(|daemon| daemon.owner == getpid()) {
-        daemon.pidfile.take().into_iter().for_each(Held::release);
-    }
 }

@@ -124,6 +124,15 @@ pub fn sentence() -> Sentence {
     thread::with_own(|own| own.sentence).unwrap_or(none)
 }
 
+/// One more thing about this thread's latest error, where its sentence is whole.
+pub fn add_to_sentence(more: &[u8]) {
+    thread::with_own(|own| {
+        if !own.sentence.lacks_reason {
+            own.sentence.line.push(more);
+        }
+    });
+}
+
 /// Does something whose errors do not matter, and keeps the sentence there is.
 pub fn keeping_sentence(act: impl FnOnce()) {
     let before = sentence();

@@ -36,6 +36,8 @@ impl<'a> Descriptors<'a> {
     pub fn close(&self, ours: &[i32]) {
         for &Inherited { fd, identity } in self.list {
             let is_kept = fd < self.passed_end || self.keep.contains(&fd) || ours.contains(&fd);
+            // What was inherited over exec was not close-on-exec.
+            let is_kept = is_kept || file::is_close_on_exec(fd);
             if !is_kept && load::identity(fd) == Ok(identity) {
                 file::close(fd);
             }

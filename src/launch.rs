@@ -22,6 +22,10 @@ use crate::{
 
 /// How long a daemon that gave up may take to end before it is killed.
 const LAST_WORDS_MS: i64 = 10_000;
+/// How long killed processes may take to be gone, before the caller is told that they are not.
+const GONE_MS: i64 = 2000;
+/// What ends a program from the terminal or by hand.
+const CANCELLING: [i32; 4] = [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM];
 /// How often to look whether the daemon is still there, on kernels without pidfd_open(2).
 const LOOK_EVERY_MS: i64 = 100;
 
@@ -73,7 +77,7 @@ impl SignalState {
     /// What ends a program from the terminal or by hand, as far as this one has not ruled it out.
     #[inline(never)]
     fn cancelling(&self) -> Set {
-        [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM]
+        CANCELLING
             .into_iter()
             .filter(|&signo| {
                 let action = signal::action(signo);
@@ -172,7 +176,9 @@ impl Launcher {
                 process::exit_now(status)
             }
             Word::Failed(error) => {
-                self.end_daemon(watch);
+                if !self.end_daemon(watch) {
+                    error::add_to_sentence(b"; not all of its processes could be ended");
+                }
                 error::keeping_sentence(|| clean_up(self.daemon.map(Pid::from_raw)));
                 // A signal that cancelled the start arrives now.
                 match self.signals.restore() {
@@ -192,9 +198,9 @@ impl Launcher {
         timeout_ms: Option<u32>,
     ) -> Result<()> {
         self.expect_middle()?;
-        let waiting = [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGCHLD]
-            .into_iter()
-            .fold(self.signals.mask, Set::with);
+        let waiting = CANCELLING.into_iter().fold(self.signals.mask, Set::with);
+        // SIGPIPE: whoever shows the daemon's text may have nobody who reads it.
+        let waiting = waiting.with(libc::SIGCHLD).with(libc::SIGPIPE);
         signal::change_mask(How::Set, &waiting).or_cannot("wait for the daemon")?;
 
         let deadline = timeout_ms.map(|ms| process::monotonic_ms() + i64::from(ms));
@@ -262,8 +268,14 @@ impl Launcher {
     fn await_end(&self, watch: Option<BorrowedFd>, limit_ms: i64) -> Option<nix::Result<End>> {
         let deadline = process::monotonic_ms() + limit_ms;
         loop {
+            let left = deadline - process::monotonic_ms();
             match self.end(libc::WNOHANG) {
-                None if process::monotonic_ms() < deadline => {}
+                None if left > 0 => {}
+                // Not our child, but still watched.
+                Some(Err(errno)) if watch.is_some() => {
+                    let _ = file::poll([watch], left.max(0) as i32);
+                    return Some(Err(errno));
+                }
                 end => return end,
             }
             let _ = file::poll([watch], 10);
@@ -279,25 +291,36 @@ impl Launcher {
         }
     }
 
-    /// Ends the daemon and all of its process group, and waits for those that are our children.
-    fn end_daemon(&self, watch: Option<BorrowedFd>) {
-        let is_our_child = |pid| {
-            let end = process::wait(Wait::Process(pid), libc::WNOHANG | libc::WNOWAIT);
-            end.is_ok_and(|end| end.is_none())
-        };
+    /// Ends the daemon and all of its process group, and reaps those that are our children. Whether
+    /// all are gone: some may not be ours to kill.
+    #[inline(never)]
+    fn end_daemon(&self, watch: Option<BorrowedFd>) -> bool {
         let _ = killpg(Pid::from_raw(self.child), Signal::SIGKILL);
-        if let Some(pid) = self.daemon.filter(|&pid| is_our_child(pid)) {
+        let is_left = |pid| matches!(process::wait(Wait::Process(pid), libc::WNOHANG), Ok(None));
+        if let Some(pid) = self.daemon.filter(|&pid| is_left(pid)) {
+            // Our child, not reaped: nobody else has its pid.
             let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
         }
-        for which in [self.daemon, Some(self.child)].into_iter().flatten() {
-            let _ = process::wait(Wait::Process(which), 0);
+        let deadline = process::monotonic_ms() + GONE_MS;
+        let mut are_gone = false;
+        while !are_gone && process::monotonic_ms() < deadline {
+            let mut reaped = Ok(Some(End::Exited(0)));
+            while let Ok(Some(_)) = reaped {
+                reaped = process::wait(Wait::Group(self.child), libc::WNOHANG);
+            }
+            let is_daemon_left = self.daemon.is_some_and(is_left);
+            are_gone = !is_daemon_left && !matches!(reaped, Ok(None));
+            if !are_gone {
+                let _ = file::poll([watch.filter(|_| is_daemon_left)], 1);
+            }
         }
-        while process::wait(Wait::Group(self.child), 0).is_ok_and(|end| end.is_some()) {}
         if watch.is_some() {
             // Also where it never became our child.
-            let _ = file::poll([watch], 1000);
+            let left = (deadline - process::monotonic_ms()).max(0);
+            are_gone &= file::poll([watch], left as i32) == Ok([true]);
         }
         let _ = process::set_subreaper(self.was_subreaper);
+        are_gone
     }
 }
 

@@ -12,7 +12,6 @@ mod newborn;
 use core::ffi::CStr;
 use std::{
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
-    sync::atomic::{AtomicI32, Ordering::Relaxed},
     thread::yield_now,
 };
 
@@ -20,10 +19,10 @@ use nix::{
     errno::Errno,
     fcntl::{AT_FDCWD, OFlag},
     sys::{
-        stat::{FileStat, Mode, SFlag},
+        stat::{FileStat, Mode, SFlag, fchmod},
         uio::{pread, pwrite},
     },
-    unistd::{Gid, Pid, Uid, geteuid, getpid},
+    unistd::{Gid, Pid, Uid, fchown, geteuid, getpid},
 };
 
 use self::newborn::Newborn;
@@ -32,8 +31,9 @@ use crate::{
     kept::Kept,
     sys::{
         file::{self, Lock, Text},
-        load::{Identity, identity},
+        load::{self, Identity},
         retry,
+        thread::Mutex,
     },
     text,
 };
@@ -178,6 +178,18 @@ impl Style {
             || owner == geteuid().as_raw()
             || self.owner.is_some_and(|(uid, _)| uid.as_raw() == owner)
     }
+
+    /// Gives the file what was asked for, whatever the umask.
+    #[inline(never)]
+    fn apply(&self, place: &Place, file: BorrowedFd) -> Result<()> {
+        if let Some(mode) = self.mode {
+            fchmod(file, mode).map_err(place.cannot("set the mode of"))?;
+        }
+        if let Some((uid, gid)) = self.owner {
+            fchown(file, Some(uid), Some(gid)).map_err(place.cannot("set the owner of"))?;
+        }
+        Ok(())
+    }
 }
 
 /// Locks the pid file for this process. The lock lasts until every process that has the descriptor
@@ -283,7 +295,11 @@ pub fn remove(place: &Place, lock: BorrowedFd) -> Result<()> {
     if read_pid(lock).map_err(place.cannot("read"))? != Some(getpid().as_raw()) {
         return Err(refused(Errno::EPERM, place.shown(), b"it names another process"));
     }
-    unlink_or_empty(place, lock).map_err(place.cannot("remove"))
+    unlink_or_empty(place, lock).map_err(place.cannot("remove"))?;
+    for entry in LOCKED_FOR_PROGRAM.lock().iter_mut() {
+        *entry = entry.filter(|(fd, _)| *fd != lock.as_raw_fd());
+    }
+    Ok(())
 }
 
 /// Where the directory does not let us remove the file any more, an empty one names nobody.
@@ -324,35 +340,46 @@ impl Held {
     }
 }
 
-/// The descriptor that `lock_pidfile` returned last: a program that daemonizes afterwards needs the
-/// daemon's pid in that file. The descriptor is the program's, so it may be anything by now.
-static LOCKED_FOR_PROGRAM: AtomicI32 = AtomicI32::new(-1);
+/// What `lock_pidfile` has locked: a program that daemonizes afterwards needs the daemon's pid in
+/// these files. The descriptors are the program's; here is only what they were.
+static LOCKED_FOR_PROGRAM: Mutex<[Option<(i32, Identity)>; 8]> = Mutex::new([None; 8]);
 
 /// Locks the pid file for the program, which owns the descriptor.
 pub fn lock_for_program(path: &CStr) -> Result<OwnedFd> {
-    let lock = lock(&Place::here(path)?, &Style::default())?;
-    LOCKED_FOR_PROGRAM.store(lock.as_raw_fd(), Relaxed);
+    let place = Place::here(path)?;
+    let lock = lock(&place, &Style::default())?;
+    let identity = known_or_removed(&place, &lock)?;
+    let mut locked = LOCKED_FOR_PROGRAM.lock();
+    let is_over = |(fd, then)| load::identity(fd) != Ok(then) || fd == lock.as_raw_fd();
+    if let Some(entry) = locked.iter_mut().find(|entry| entry.is_none_or(is_over)) {
+        *entry = Some((lock.as_raw_fd(), identity));
+    }
     Ok(lock)
 }
 
-/// Writes this process's pid into the file that the program locked before, if it still holds `pid`.
+/// Writes this process's pid into the files that the program has locked and that hold `pid`.
 pub fn hand_over_from(pid: Pid) -> Result<()> {
-    let Some(file) = file::borrowed(LOCKED_FOR_PROGRAM.load(Relaxed)) else {
+    // Before or after a fork, so by no other thread.
+    let Some(locked) = LOCKED_FOR_PROGRAM.try_lock() else {
         return Ok(());
     };
-    match read_pid(file) {
-        Ok(found) if found == Some(pid.as_raw()) => {
-            in_place::write(file).or_cannot("write the pid file locked before")
+    for (fd, then) in locked.iter().flatten() {
+        let file = match load::identity(*fd) {
+            Ok(now) if now == *then => file::borrowed(*fd),
+            Ok(_) | Err(Errno::EBADF) => None,
+            Err(errno) => return Err(errno).or_cannot("examine the pid file locked before"),
+        };
+        let Some(file) = file else { continue };
+        if read_pid(file).or_cannot("read the pid file locked before")? == Some(pid.as_raw()) {
+            in_place::write(file).or_cannot("write the pid file locked before")?;
         }
-        // Something else, or nothing.
-        Ok(_) | Err(Errno::EBADF | Errno::EISDIR | Errno::ESPIPE | Errno::EINVAL) => Ok(()),
-        Err(errno) => Err(errno).or_cannot("read the pid file locked before"),
     }
+    Ok(())
 }
 
 /// What the new lock is; where that cannot be told, its file goes away again.
 fn known_or_removed(place: &Place, lock: &OwnedFd) -> Result<Identity> {
-    identity(lock.as_raw_fd()).map_err(|errno| {
+    load::identity(lock.as_raw_fd()).map_err(|errno| {
         let _ = unlink_or_empty(place, lock.as_fd());
         place.failed(errno, "examine")
     })

@@ -65,31 +65,34 @@ impl Target {
         let Some(group) = self.group else {
             return Ok(());
         };
-        if self.is_assumed(group)? {
-            return Ok(());
-        }
-        user::set_groups(self.groups.get(..self.group_count).unwrap_or_default())
-            .or_cannot("set the supplementary groups")?;
-        setresgid(group, group, group).or_cannot("change the group")?;
-        if let Some(uid) = self.user {
-            setresuid(uid, uid, uid).or_cannot("change the user")?;
-            // The proof: root must not come back.
-            if setuid(Uid::from_raw(0)).is_ok() {
-                return Err(not_proven(b"root can come back"));
+        let groups = self.groups.get(..self.group_count).unwrap_or_default();
+        if !self.is_assumed(group, groups)? {
+            user::set_groups(groups).or_cannot("set the supplementary groups")?;
+            setresgid(group, group, group).or_cannot("change the group")?;
+            if let Some(uid) = self.user {
+                setresuid(uid, uid, uid).or_cannot("change the user")?;
             }
         }
-        let groups = user::group_count().or_cannot("count the supplementary groups")?;
-        match self.is_assumed(group)? && groups == self.group_count {
+        // The proof, also where nothing was to do: root must not come back.
+        if self.user.is_some() {
+            let is_possible = user::may_change_ids().or_cannot("read the capabilities")?;
+            if is_possible || setuid(Uid::from_raw(0)).is_ok() {
+                return Err(not_proven(b"root could come back"));
+            }
+        }
+        match self.is_assumed(group, groups)? {
             true => Ok(()),
             false => Err(not_proven(b"the ids are not those asked for")),
         }
     }
 
-    fn is_assumed(&self, group: Gid) -> Result<bool> {
+    fn is_assumed(&self, group: Gid, groups: &[libc::gid_t]) -> Result<bool> {
+        let are_groups = user::are_groups(groups).or_cannot("read the supplementary groups")?;
         let uids = getresuid().or_cannot("read the user ids")?;
         let gids = getresgid().or_cannot("read the group ids")?;
         let is_user = |uid| self.user.is_none_or(|user| user == uid);
-        Ok([uids.real, uids.effective, uids.saved].into_iter().all(is_user)
+        Ok(are_groups
+            && [uids.real, uids.effective, uids.saved].into_iter().all(is_user)
             && [gids.real, gids.effective, gids.saved] == [group; 3])
     }
 }

@@ -2,7 +2,10 @@
 
 use crate::{
     error::{OrCannot, Result},
-    sys::signal::{self, Action, How, Set},
+    sys::{
+        load,
+        signal::{self, Action, How, Set},
+    },
 };
 use libc::{SIGHUP, SIGINT, SIGPIPE, SIGTERM, c_int};
 
@@ -30,6 +33,8 @@ pub fn install_flags(shutdown: FlagPointer, reload: FlagPointer) -> Result<()> {
         }
         signal::set_flags(flags_before.0, flags_before.1);
         let _ = signal::change_mask(How::Set, &before);
+    } else {
+        SIGNALS.into_iter().for_each(load::forget_signal);
     }
     installed
 }

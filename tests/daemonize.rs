@@ -707,3 +707,98 @@ fn it_works_without_proc() {
     daemon.stop();
     rig.assert_nothing_left();
 }
+
+#[test]
+fn the_daemon_knows_its_processor() {
+    let folder = Folder::new();
+    let program = program(&folder, "processor");
+    succeed(command(&program).args(["./d.pid", "log"]).current_dir(&folder));
+    let log = fs::read_to_string(folder.path("log")).unwrap();
+    assert!(!log.is_empty());
+    for line in log.lines() {
+        let (really, believed) = line.split_once(' ').unwrap();
+        assert_eq!(really, believed, "{log}");
+    }
+}
+
+#[test]
+fn who_is_not_ready_does_not_become_it_by_asking_again() {
+    let rig = Rig::new();
+    // A directory comes between the start and "ready".
+    let blocker = rig.folder.path("e.pid");
+    let twice = format!("ready-twice={}", blocker.display());
+    let arguments = ["pidfile=./e.pid", "pidfile_when=1", &twice];
+    let message = fail_with(1, &mut rig.command(&arguments));
+    let sentence = "the daemon exited with status 0 before it was ready";
+    assert_eq!(message, format!("daemon: {} {sentence}", libc::ECHILD));
+    fs::remove_dir(blocker).unwrap();
+    rig.assert_nothing_left();
+}
+
+#[test]
+fn resetting_signals_leaves_the_flags_alone() {
+    let rig = Rig::new();
+    let mut command = rig.command(&["flags-first=1", "pidfile=./d.pid", "reset_signals=1"]);
+    // SAFETY: signal(2) is async-signal-safe.
+    unsafe {
+        command.pre_exec(|| {
+            libc::signal(libc::SIGPIPE, libc::SIG_IGN);
+            libc::signal(libc::SIGHUP, libc::SIG_IGN);
+            Ok(())
+        })
+    };
+    succeed(&mut command);
+    let daemon = Daemon::of(&rig.folder.path("d.pid"));
+    let ignored = u64::from_str_radix(&daemon.status("SigIgn"), 16).unwrap();
+    assert_ne!(ignored & 1 << 12, 0, "PIPE is ignored: {ignored:x}");
+    daemon.stop();
+}
+
+#[test]
+fn groups_are_given_up_although_the_ids_are_right_already() {
+    if !is_root() {
+        return skip("needs root");
+    }
+    let rig = Rig::new();
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid", "65534", "--regid", "65534", "--groups", "0,4"]).arg(&rig.program);
+    command.args(["user=nobody", "directory=."]).current_dir(&rig.folder);
+    let message = fail_with(1, &mut command);
+    let sentence = "cannot set the supplementary groups: Operation not permitted";
+    assert_eq!(message, format!("daemon: {} {sentence}", libc::EPERM));
+
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]);
+    command.args(["--inh-caps=+setuid", "--ambient-caps=+setuid"]).arg(&rig.program);
+    command.args(["user=65534", "group=65534", "directory=."]).current_dir(&rig.folder);
+    let message = fail_with(1, &mut command);
+    let sentence = "cannot give up privileges: root could come back";
+    assert_eq!(message, format!("daemon: {} {sentence}", libc::EPERM));
+}
+
+#[test]
+fn two_files_locked_before_both_go_with_the_daemon_and_nothing_else_is_written() {
+    let rig = Rig::new();
+    let daemon = rig.start(&["lock=d.pid", "lock=e.pid", "simple="]);
+    assert_eq!(Daemon::of(&rig.folder.path("e.pid")).pid, daemon.pid);
+    daemon.stop();
+}
+
+#[test]
+fn a_daemon_that_cannot_be_killed_does_not_hang_the_caller() {
+    if !is_root() {
+        return skip("needs root to drop the right to kill");
+    }
+    let rig = Rig::new();
+    let mut command = Command::new("setpriv");
+    command.args(["--bounding-set=-kill", "--inh-caps=-kill"]).arg(&rig.program);
+    command.args(["user=nobody", "ready_timeout_ms=200", "sleep=6"]).current_dir(&rig.folder);
+    let message = fail_with(1, &mut command);
+    assert!(
+        message.ends_with("and was ended; not all of its processes could be ended"),
+        "{message}"
+    );
+    for pid in rig.processes() {
+        drop(Daemon::of_pid(pid));
+    }
+}

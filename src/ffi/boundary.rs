@@ -10,15 +10,13 @@ use crate::{
     text,
 };
 
-/**
- * The sentence that goes with the last failure.
- *
- * @return what could not be done, on which path, why, and who is in the way, in one line without a
- *         final period: "cannot open /run/x.pid: Permission denied". Empty before the first
- *         failure in this thread. It stays valid until the next failing call in this thread.
- *
- * Thread-safe: each thread has its own. Not async-signal-safe. Since 0.1.
- */
+/// The sentence that goes with the last failure.
+///
+/// @return what could not be done, on which path, why, and who is in the way, in one line without a
+///         final period: "cannot open /run/x.pid: Permission denied". Empty before the first
+///         failure in this thread. It stays valid until the next failing call in this thread.
+///
+/// Thread-safe: each thread has its own. Not async-signal-safe. Since 0.1.
 #[unsafe(no_mangle)]
 pub extern "C" fn rsd_last_error() -> *const c_char {
     thread::with_own(|own| own.given.as_ptr().cast()).unwrap_or(c"out of memory".as_ptr())

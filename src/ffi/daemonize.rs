@@ -32,10 +32,8 @@ pub const RSD_STDIO_KEEP: c_int = 2;
 /// rsd_options.stdio: stdin at once, stdout and stderr when rsd_ready() is called.
 pub const RSD_STDIO_KEEP_UNTIL_READY: c_int = 3;
 
-/**
- * What rsd_daemonize() is to do. What is left out (0, NULL) has its default. Write it with
- * RSD_OPTIONS(), which fills in the size.
- */
+/// What rsd_daemonize() is to do. What is left out (0, NULL) has its default. Write it with
+/// RSD_OPTIONS(), which fills in the size.
 #[repr(C)]
 pub struct rsd_options {
     /// sizeof(struct rsd_options): how much of it the program knows.
@@ -89,40 +87,38 @@ pub struct rsd_options {
     pub group: *const c_char,
 }
 
-/**
- * Go into the background and be the daemon from here on.
- *
- * Two forks and a new session, so that the daemon has no terminal and cannot get one; working
- * directory "/", umask 022, stdin, stdout and stderr on /dev/null; the pid file locked, with the
- * daemon's pid in it, and removed again when the daemon exits normally (exit(3) or return from
- * main; not _exit(2) or a signal's default action). The lock is the one of lock_pidfile().
- *
- * Left alone: signal handlers, ignored and blocked signals, descriptors from 3 up, syslog. What
- * stdio has buffered is flushed first.
- *
- * The process that calls leaves with status 0 when the daemon is up and its pid file is there. If
- * anything fails, in whichever process, the call returns -1 in the process that called, and no
- * process, lock or pid file is left. SIGHUP, SIGINT, SIGQUIT or SIGTERM to the caller meanwhile
- * cancels the start.
- *
- * Call it once, after the arguments are checked and before threads, connections to databases and
- * the like. If the program had locked a file with lock_pidfile(), the lock goes with the daemon.
- *
- * @param pidfile  path of the pid file, relative to the working directory; NULL: none
- * @return         0 in the daemon; -1 in the process that called, with errno set:
- *                 EEXIST    another instance runs; rsd_last_error() tells its pid
- *                 EBUSY     the process has more than one thread
- *                 EALREADY  the process is a daemon already
- *                 ENOTSUP   the process is process 1
- *                 ECHILD    the daemon died; rsd_last_error() tells how
- *                 EINTR     a signal cancelled the start
- *                 ENODEV    /dev/null is not the null device
- *                 EPIPE     the daemon closed the descriptors of this library
- *                 or any errno of lock_pidfile(), fork(2), setsid(2), open(2), dup(2),
- *                 socketpair(2), signalfd(2), sigaction(2)
- *
- * Not thread-safe. Not async-signal-safe. Since 0.1.
- */
+/// Go into the background and be the daemon from here on.
+///
+/// Two forks and a new session, so that the daemon has no terminal and cannot get one; working
+/// directory "/", umask 022, stdin, stdout and stderr on /dev/null; the pid file locked, with the
+/// daemon's pid in it, and removed again when the daemon exits normally (exit(3) or return from
+/// main; not _exit(2) or a signal's default action). The lock is the one of lock_pidfile().
+///
+/// Left alone: signal handlers, ignored and blocked signals, descriptors from 3 up, syslog. What
+/// stdio has buffered is flushed first.
+///
+/// The process that calls leaves with status 0 when the daemon is up and its pid file is there. If
+/// anything fails, in whichever process, the call returns -1 in the process that called, and no
+/// process, lock or pid file is left. SIGHUP, SIGINT, SIGQUIT or SIGTERM to the caller meanwhile
+/// cancels the start.
+///
+/// Call it once, after the arguments are checked and before threads, connections to databases and
+/// the like. If the program had locked a file with lock_pidfile(), the lock goes with the daemon.
+///
+/// @param pidfile  path of the pid file, relative to the working directory; NULL: none
+/// @return         0 in the daemon; -1 in the process that called, with errno set:
+///                 EEXIST    another instance runs; rsd_last_error() tells its pid
+///                 EBUSY     the process has more than one thread
+///                 EALREADY  the process is a daemon already
+///                 ENOTSUP   the process is process 1
+///                 ECHILD    the daemon died; rsd_last_error() tells how
+///                 EINTR     a signal cancelled the start
+///                 ENODEV    /dev/null is not the null device
+///                 EPIPE     the daemon closed the descriptors of this library
+///                 or any errno of lock_pidfile(), fork(2), setsid(2), open(2), dup(2),
+///                 socketpair(2), signalfd(2), sigaction(2)
+///
+/// Not thread-safe. Not async-signal-safe. Since 0.1.
 #[cfg(not(no_drop_in_names))]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn daemonize(pidfile: *const c_char) -> c_int {
@@ -133,28 +129,26 @@ pub unsafe extern "C" fn daemonize(pidfile: *const c_char) -> c_int {
     })
 }
 
-/**
- * Go into the background as the options say, and let the caller wait until rsd_ready().
- *
- * As daemonize(), but the process that called stays until the daemon calls rsd_ready() or
- * rsd_fail(), dies, or takes longer than ready_timeout_ms. So the program can bind sockets, read
- * its configuration and give up privileges in between, and whoever started it learns how that went.
- *
- * With foreground there is no fork: the call returns 0 or -1 in the process that called, which
- * after -1 may be half way and must end.
- *
- * @param options  RSD_OPTIONS(...), or a struct whose size member is set; NULL: all defaults
- * @return         0 in the daemon; -1 in the process that called, with errno set as for daemonize()
- *                 and also:
- *                 EINVAL     an option is out of range, or no such user or group, or user is root
- *                 E2BIG      the options are of a newer version and ask for what this one lacks, or
- *                            the user has more than 1024 groups
- *                 ETIMEDOUT  the daemon was not ready in time and was ended
- *                 EPERM      privileges cannot be given up, or could be had back
- *                 or any errno of getpwnam(3), setgroups(2), setresuid(2)
- *
- * Not thread-safe. Not async-signal-safe. Since 0.1.
- */
+/// Go into the background as the options say, and let the caller wait until rsd_ready().
+///
+/// As daemonize(), but the process that called stays until the daemon calls rsd_ready() or
+/// rsd_fail(), dies, or takes longer than ready_timeout_ms. So the program can bind sockets, read
+/// its configuration and give up privileges in between, and whoever started it learns how that went.
+///
+/// With foreground there is no fork: the call returns 0 or -1 in the process that called, which
+/// after -1 may be half way and must end.
+///
+/// @param options  RSD_OPTIONS(...), or a struct whose size member is set; NULL: all defaults
+/// @return         0 in the daemon; -1 in the process that called, with errno set as for daemonize()
+///                 and also:
+///                 EINVAL     an option is out of range, or no such user or group, or user is root
+///                 E2BIG      the options are of a newer version and ask for what this one lacks, or
+///                            the user has more than 1024 groups
+///                 ETIMEDOUT  the daemon was not ready in time and was ended
+///                 EPERM      privileges cannot be given up, or could be had back
+///                 or any errno of getpwnam(3), setgroups(2), setresuid(2)
+///
+/// Not thread-safe. Not async-signal-safe. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rsd_daemonize(options: *const rsd_options) -> c_int {
     run(|| {
@@ -167,40 +161,36 @@ pub unsafe extern "C" fn rsd_daemonize(options: *const rsd_options) -> c_int {
     })
 }
 
-/**
- * Say that the daemon is ready: the process that called rsd_daemonize() leaves with status 0.
- *
- * Call it when the daemon does its work: sockets bound, configuration read, privileges given up.
- * A pid file that was to wait for this appears, and so do kept stdout and stderr go to their place.
- * Without rsd_daemonize(), in the foreground, and when called again it does nothing more.
- *
- * @return 0, or -1 with errno set, and the daemon should end (rsd_fail(1, rsd_last_error())):
- *         ECANCELED  whoever started the daemon is gone; its pid file is removed
- *         EPERM      called in a child of the daemon
- *         EBADF      the program has closed descriptors of this library
- *         or, with RSD_PIDFILE_AT_READY, any errno of lock_pidfile()
- *
- * Thread-safe. Not async-signal-safe. Since 0.1.
- */
+/// Say that the daemon is ready: the process that called rsd_daemonize() leaves with status 0.
+///
+/// Call it when the daemon does its work: sockets bound, configuration read, privileges given up.
+/// A pid file that was to wait for this appears, and so do kept stdout and stderr go to their place.
+/// Without rsd_daemonize(), in the foreground, and when called again it does nothing more.
+///
+/// @return 0, or -1 with errno set, and the daemon should end (rsd_fail(1, rsd_last_error())):
+///         ECANCELED  whoever started the daemon is gone; its pid file is removed
+///         EPERM      called in a child of the daemon
+///         EBADF      the program has closed descriptors of this library
+///         or, with RSD_PIDFILE_AT_READY, any errno of lock_pidfile()
+///
+/// Thread-safe. Not async-signal-safe. Since 0.1.
 #[unsafe(no_mangle)]
 pub extern "C" fn rsd_ready() -> c_int {
     run(|| daemonize::ready().map(|()| 0))
 }
 
-/**
- * Say that the daemon cannot start: return rsd_fail(3, "no such interface: wlan0");
- *
- * The pid file is removed. The process that called rsd_daemonize() writes "NAME: TEXT" to its
- * stderr, waits until the daemon has ended and leaves with the status; a daemon that is still there
- * after 10 seconds is killed. In the foreground the text goes to stderr. After rsd_ready() nobody
- * waits any more, and only the pid file is removed. The call does not end the process.
- *
- * @param status  1 to 255; anything else counts as 1
- * @param text    one line; NULL: none. Longer than 4096 bytes is cut.
- * @return        the status
- *
- * Thread-safe. Not async-signal-safe. Since 0.1.
- */
+/// Say that the daemon cannot start: return rsd_fail(3, "no such interface: wlan0");
+///
+/// The pid file is removed. The process that called rsd_daemonize() writes "NAME: TEXT" to its
+/// stderr, waits until the daemon has ended and leaves with the status; a daemon that is still there
+/// after 10 seconds is killed. In the foreground the text goes to stderr. After rsd_ready() nobody
+/// waits any more, and only the pid file is removed. The call does not end the process.
+///
+/// @param status  1 to 255; anything else counts as 1
+/// @param text    one line; NULL: none. Longer than 4096 bytes is cut.
+/// @return        the status
+///
+/// Thread-safe. Not async-signal-safe. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rsd_fail(status: c_int, text: *const c_char) -> c_int {
     let status = if (1..=255).contains(&status) { status } else { 1 };

@@ -27,6 +27,7 @@ pub fn lock(place: &Place, style: &Style, otherwise: Error) -> Result<OwnedFd> {
                 return Err(refused(Errno::EMLINK, place.shown(), b"it has hard links"));
             }
             if place.is(&stat) {
+                style.apply(place, file.as_fd())?;
                 write(file.as_fd()).map_err(place.cannot("write"))?;
                 return Ok(file);
             }

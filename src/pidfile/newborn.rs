@@ -1,16 +1,15 @@
 //! A pid file that is locked and written before it has a name.
 
-use core::ffi::CStr;
+use core::{ffi::CStr, mem::ManuallyDrop};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::{
     errno::Errno,
     fcntl::{AT_FDCWD, AtFlags, OFlag},
-    sys::stat::{Mode, fchmod},
-    unistd::{fchown, getpid},
+    sys::stat::Mode,
 };
 
-use super::{Place, Style, write_pid};
+use super::{ATTEMPTS, Place, Style, busy, write_pid};
 use crate::{
     error::{Line, Result},
     sys::file::{self, Lock, PathBuffer},
@@ -22,23 +21,27 @@ pub struct Newborn<'a> {
     temporary: Option<Temporary<'a>>,
 }
 
-/// A name beside the path that goes away again: ".NAME.PID".
-struct Temporary<'a>(&'a Place);
+/// A name beside the path that goes away again: ".NAME.RANDOM".
+struct Temporary<'a> {
+    place: &'a Place,
+    random: [u32; 2],
+}
 
 impl Temporary<'_> {
     #[inline(never)]
     fn name<'b>(&self, buffer: &'b mut PathBuffer) -> nix::Result<&'b CStr> {
-        let mut pid = Line::new();
-        pid.push_number(getpid().as_raw() as u32);
-        let folder = self.0.folder().to_bytes();
-        buffer.join(&[folder, b"/.", self.0.file_name().to_bytes(), b".", pid.as_bytes()])
+        let mut random = Line::new();
+        self.random.iter().for_each(|&number| random.push_number(number));
+        let folder = self.place.folder().to_bytes();
+        let name = self.place.file_name().to_bytes();
+        buffer.join(&[folder, b"/.", name, b".", random.as_bytes()])
     }
 }
 
 impl Drop for Temporary<'_> {
     fn drop(&mut self) {
         if let Ok(name) = self.name(&mut PathBuffer::new()) {
-            let _ = file::unlink_at(self.0.at(), name);
+            let _ = file::unlink_at(self.place.at(), name);
         }
     }
 }
@@ -60,21 +63,23 @@ impl<'a> Newborn<'a> {
 
     /// With a temporary name.
     pub fn make_named(place: &'a Place, style: &Style) -> Result<Self> {
-        let temporary = Temporary(place);
-        let mut buffer = PathBuffer::new();
-        let name = temporary.name(&mut buffer).map_err(place.cannot("use the path"))?;
         let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_RDWR | OFlag::O_NOFOLLOW;
-        let create = || file::open_at(place.at(), name, flags, mode(style));
-        let file = match create() {
-            // Left by a process that had our pid and was killed: no living one has.
-            Err(Errno::EEXIST) => {
-                let _ = file::unlink_at(place.at(), name);
-                create()
+        for _ in 0..ATTEMPTS {
+            let random = file::random().map_err(place.cannot("create"))?;
+            let temporary = ManuallyDrop::new(Temporary { place, random });
+            let mut buffer = PathBuffer::new();
+            let name = temporary.name(&mut buffer).map_err(place.cannot("use the path"))?;
+            match file::open_at(place.at(), name, flags, mode(style)) {
+                // Somebody else's name.
+                Err(Errno::EEXIST) => {}
+                file => {
+                    let file = file.map_err(place.cannot("create"))?;
+                    let temporary = ManuallyDrop::into_inner(temporary);
+                    return Newborn::fill(place, style, file, Some(temporary));
+                }
             }
-            result => result,
-        };
-        let file = file.map_err(place.cannot("create"))?;
-        Newborn::fill(place, style, file, Some(temporary))
+        }
+        Err(busy(place))
     }
 
     fn fill(
@@ -83,12 +88,7 @@ impl<'a> Newborn<'a> {
         file: OwnedFd,
         temporary: Option<Temporary<'a>>,
     ) -> Result<Self> {
-        if let Some(mode) = style.mode {
-            fchmod(&file, mode).map_err(place.cannot("set the mode of"))?;
-        }
-        if let Some((uid, gid)) = style.owner {
-            fchown(&file, Some(uid), Some(gid)).map_err(place.cannot("set the owner of"))?;
-        }
+        style.apply(place, file.as_fd())?;
         write_pid(file.as_fd()).map_err(place.cannot("write"))?;
         match file::try_lock(file.as_fd(), Lock::Exclusive).map_err(place.cannot("lock"))? {
             true => Ok(Newborn { file, temporary }),
@@ -109,7 +109,12 @@ impl<'a> Newborn<'a> {
         };
         let mut buffer = PathBuffer::new();
         if let Some(temporary) = &self.temporary {
-            return link(place.at(), temporary.name(&mut buffer)?, AtFlags::empty());
+            link(place.at(), temporary.name(&mut buffer)?, AtFlags::empty())?;
+            // Whoever may write to the directory could have put another file under that name.
+            return match place.is(&file::fstat(self.file.as_fd())?) {
+                true => Ok(()),
+                false => Err(Errno::EEXIST),
+            };
         }
         match link(self.file.as_fd(), c"", AtFlags::AT_EMPTY_PATH) {
             // Linux before 6.10 wants CAP_DAC_READ_SEARCH for this.

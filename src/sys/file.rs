@@ -183,6 +183,20 @@ pub fn limit() -> u64 {
     limit.rlim_cur
 }
 
+/// Two numbers that nobody can guess.
+pub fn random() -> nix::Result<[u32; 2]> {
+    let mut numbers = [0u32; 2];
+    // SAFETY: the pointer and the length are those of one array, which lives across the call.
+    check(unsafe { libc::getrandom(numbers.as_mut_ptr().cast(), size_of_val(&numbers), 0) } as i32)?;
+    Ok(numbers)
+}
+
+pub fn is_close_on_exec(fd: RawFd) -> bool {
+    // SAFETY: fcntl(2) with F_GETFD reads no memory of ours.
+    let flags = unsafe { libc::fcntl(fd, libc::F_GETFD) };
+    flags != -1 && flags & libc::FD_CLOEXEC != 0
+}
+
 /// Closes a descriptor by its number: one that was inherited and that no Rust value owns.
 pub fn close(fd: RawFd) {
     // SAFETY: close(2) takes no pointers; the caller knows whose descriptor it is.

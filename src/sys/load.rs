@@ -55,6 +55,12 @@ pub fn was_blocked(signo: i32) -> bool {
     BLOCKED.load(Relaxed) & bit(signo) != 0
 }
 
+/// The program has set this signal up itself: what was inherited does not matter any more.
+pub fn forget_signal(signo: i32) {
+    IGNORED.fetch_and(!bit(signo), Relaxed);
+    BLOCKED.fetch_and(!bit(signo), Relaxed);
+}
+
 fn bit(signo: i32) -> u64 {
     1u64.checked_shl(signo.wrapping_sub(1) as u32).unwrap_or(0)
 }
@@ -107,6 +113,7 @@ fn note_descriptors() {
             let longer =
                 unsafe { libc::realloc(list.cast(), (noted + 1) * size_of::<Inherited>()) };
             if longer.is_null() {
+                missing = 0; // without memory nothing more is noted
                 break;
             }
             list = longer.cast();

@@ -129,9 +129,28 @@ pub fn set_groups(groups: &[gid_t]) -> nix::Result<()> {
     check(unsafe { libc::setgroups(groups.len(), groups.as_ptr()) }).map(drop)
 }
 
-/// How many supplementary groups this process has.
-pub fn group_count() -> nix::Result<usize> {
-    // SAFETY: with size 0 nothing is written.
-    let count = unsafe { libc::getgroups(0, core::ptr::null_mut()) };
-    check(count).map(|count| count as usize)
+/// Whether the supplementary groups of this process are these, in any order.
+#[inline(never)]
+pub fn are_groups(groups: &[gid_t]) -> nix::Result<bool> {
+    let mut list = [0; GROUPS_MAX];
+    // SAFETY: a writable list with its length.
+    let count = unsafe { libc::getgroups(GROUPS_MAX as libc::c_int, list.as_mut_ptr()) };
+    let list = list.get(..check(count)? as usize).unwrap_or_default();
+    Ok(list.iter().all(|group| groups.contains(group))
+        && groups.iter().all(|group| list.contains(group)))
+}
+
+/// Whether a permitted capability lets this thread change its ids (capabilities(7)).
+pub fn may_change_ids() -> nix::Result<bool> {
+    const VERSION_3: u32 = 0x2008_0522;
+    const CAP_SETGID: u32 = 1 << 6;
+    const CAP_SETUID: u32 = 1 << 7;
+    let header = [VERSION_3, 0];
+    // Effective, permitted and inheritable, the low and the high half.
+    let mut sets = [[0u32; 3]; 2];
+    // SAFETY: capget(2) reads a header and writes two of these structs, which live across the call.
+    let result = unsafe { libc::syscall(libc::SYS_capget, header.as_ptr(), sets.as_mut_ptr()) };
+    check(result as libc::c_int)?;
+    let [[_, permitted, _], _] = sets;
+    Ok(permitted & (CAP_SETGID | CAP_SETUID) != 0)
 }

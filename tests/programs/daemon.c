@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static volatile sig_atomic_t shutdown_flag, reload_flag;
@@ -57,6 +58,9 @@ static void set_up(const char *key, const char *value)
     } else if (strcmp(key, "lock") == 0) {
         if (lock_pidfile(value) == -1)
             errx(1, "%d %s", errno, rsd_last_error());
+    } else if (strcmp(key, "flags-first") == 0) {
+        if (install_signal_flags(&shutdown_flag, &reload_flag) == -1)
+            errx(9, "%s", rsd_last_error());
     } else if (strcmp(key, "uid") == 0) {
         if (setresuid((uid_t)atoi(value), (uid_t)atoi(value), (uid_t)atoi(value)) == -1)
             err(9, "setresuid");
@@ -136,6 +140,13 @@ static void misbehave(const char *key, const char *value)
     } else if (strcmp(key, "exit-in-child") == 0) {
         if (fork() == 0)
             exit(0);
+    } else if (strcmp(key, "sleep") == 0) {
+        sleep((unsigned)atoi(value));
+    } else if (strcmp(key, "ready-twice") == 0) {
+        /* In the way of a pid file that is to appear now. */
+        if (mkdir(value, 0700) == -1)
+            exit(9);
+        exit(rsd_ready() == -1 && rsd_ready() == -1 ? 0 : 9);
     } else if (strcmp(key, "again") == 0) {
         if (daemonize(NULL) == -1)
             fprintf(stderr, "%d %s\n", errno, rsd_last_error());

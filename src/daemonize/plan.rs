@@ -1,0 +1,206 @@
+//! What a start needs, prepared in the caller, and its steps, carried out in the daemon.
+
+use core::ffi::CStr;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+use nix::{
+    errno::Errno,
+    fcntl::OFlag,
+    sys::stat::Mode,
+    unistd::{Pid, fchdir, getpid},
+};
+
+use super::{
+    Options, Stdio,
+    state::{Daemon, Stage, daemon},
+};
+use crate::{
+    error::{OrCannot, Result},
+    inherited::{self, Descriptors},
+    kept::Kept,
+    launch::SignalState,
+    pidfile::{self, Held, Place, Style},
+    privileges::{self, Target},
+    stdio,
+    sys::{
+        file::{self, PathBuffer, Text},
+        process,
+    },
+};
+
+/// All that the options name, looked up and opened in the caller.
+pub struct Plan<'a> {
+    pub options: &'a Options<'a>,
+    /// The process that was told to become a daemon.
+    caller: Pid,
+    name: Option<Text>,
+    null: OwnedFd,
+    log: Option<OwnedFd>,
+    directory: Option<OwnedFd>,
+    inherited: Option<Descriptors<'a>>,
+    target: Target,
+    pub place: Option<Place>,
+    pub style: Style,
+}
+
+impl<'a> Plan<'a> {
+    /// One after the other into a plan that is whole at every moment: a failure in the middle of a
+    /// struct literal needs code to take back each part of it.
+    #[inline(never)]
+    pub fn prepare(options: &'a Options<'a>) -> Result<Self> {
+        let mut plan = Plan {
+            options,
+            caller: getpid(),
+            name: None,
+            null: stdio::open_null()?,
+            log: None,
+            directory: None,
+            inherited: None,
+            target: Target::nobody(),
+            place: None,
+            style: Style { mode: options.pidfile_mode, owner: None },
+        };
+        if let Some(name) = options.name {
+            plan.name = Some(Text::new(name.to_bytes()).or_cannot("keep the name")?);
+        }
+        if let Some(keep) = options.close_inherited {
+            plan.inherited = Some(Descriptors::except(keep));
+        }
+        plan.target.look_up(options.user, options.group)?;
+        if let Some(owner) = options.pidfile_owner {
+            plan.style.owner = Some(privileges::find_owner(owner)?);
+        }
+        if let Some(path) = options.directory {
+            plan.directory = Some(open_directory(path)?);
+        }
+        if let Some(path) = options.pidfile {
+            plan.place = Some(place(path, options.pidfile_may_be_name)?);
+        }
+        if let Some(path) = options.log_file {
+            plan.log = Some(stdio::open_log(path, options.log_file_mode)?);
+        }
+        Ok(plan)
+    }
+
+    /// Makes this process the daemon. The pid file comes after all that can fail without leaving
+    /// anything behind, and before privileges are given up.
+    #[inline(never)] // two callers
+    pub fn carry_out(
+        &mut self,
+        channel: Option<&OwnedFd>,
+        signals: Option<&SignalState>,
+    ) -> Result<()> {
+        if let Some(signals) = signals {
+            signals.restore_actions()?;
+        }
+        if let Some(directory) = &self.directory {
+            fchdir(directory).or_cannot("change the working directory")?;
+        }
+        if let Some(mask) = self.options.umask {
+            process::set_umask(mask);
+        }
+        if let Some(inherited) = &self.inherited {
+            inherited.close(&self.numbers(channel));
+        }
+        let pidfile = self.take_pidfile()?;
+        let rest = self.redirect().and_then(|output_at_ready| {
+            pidfile::hand_over_from(self.caller)?;
+            self.target.assume()?;
+            if let Some(signals) = signals {
+                signals.restore_mask()?;
+            }
+            if self.options.reset_signals {
+                inherited::reset_signals()?;
+            }
+            Ok(output_at_ready)
+        });
+        match rest {
+            Ok(output_at_ready) => {
+                *daemon() = Some(Daemon {
+                    owner: getpid(),
+                    name: self.name.take(),
+                    stage: Stage::Starting,
+                    foreground: self.options.foreground,
+                    channel: None,
+                    pidfile,
+                    pidfile_at_ready: self.place.take().map(|place| (place, self.style)),
+                    output_at_ready,
+                });
+                Ok(())
+            }
+            Err(error) => {
+                pidfile.into_iter().for_each(Held::release);
+                Err(error)
+            }
+        }
+    }
+
+    /// Takes the pid file now, or makes sure that nobody has it if it comes later.
+    #[inline(never)]
+    fn take_pidfile(&mut self) -> Result<Option<Held>> {
+        let Some(place) = self.place.take() else {
+            return Ok(None);
+        };
+        if !self.options.pidfile_at_ready {
+            let lock = pidfile::lock(&place, &self.style)?;
+            return Held::new(place, lock).map(Some);
+        }
+        pidfile::clear_stale(&place, &self.style)?;
+        self.place = Some(place);
+        Ok(None)
+    }
+
+    /// Returns what stdout and stderr become when ready.
+    #[inline(never)]
+    fn redirect(&self) -> Result<Option<Kept>> {
+        let output = self.log.as_ref().unwrap_or(&self.null);
+        let mut later = None;
+        match self.options.stdio {
+            Stdio::Kept => {}
+            Stdio::Redirected => {
+                stdio::redirect_input(&self.null)?;
+                stdio::redirect_output(output.as_fd())?;
+            }
+            Stdio::KeptUntilReady => {
+                stdio::redirect_input(&self.null)?;
+                let number = |error: std::io::Error| error.raw_os_error().unwrap_or(0);
+                let copy = output.try_clone().map_err(|error| Errno::from_raw(number(error)));
+                let copy = copy.and_then(file::above_stdio).and_then(Kept::new);
+                later = Some(copy.or_cannot("keep the output for later")?);
+            }
+        }
+        stdio::fill_gaps(&self.null)?;
+        Ok(later)
+    }
+
+    /// The numbers of our own descriptors.
+    fn numbers(&self, channel: Option<&OwnedFd>) -> [i32; 5] {
+        let number = |fd: Option<&OwnedFd>| fd.map_or(-1, OwnedFd::as_raw_fd);
+        [
+            number(channel),
+            number(Some(&self.null)),
+            number(self.log.as_ref()),
+            number(self.directory.as_ref()),
+            self.place.as_ref().map_or(-1, Place::number),
+        ]
+    }
+}
+
+#[inline(never)]
+fn open_directory(path: &CStr) -> Result<OwnedFd> {
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
+    file::open(path, flags, Mode::empty()).or_cannot_at("open the working directory", path)
+}
+
+/// A path, or where allowed a name: "mydaemon" is /run/mydaemon.pid.
+#[inline(never)]
+fn place(path: &CStr, may_be_name: bool) -> Result<Place> {
+    let bytes = path.to_bytes();
+    if !may_be_name || bytes.contains(&b'/') || bytes.is_empty() {
+        return Place::fixed(path);
+    }
+    let ending: &[u8] = if bytes.ends_with(b".pid") { b"" } else { b".pid" };
+    let mut buffer = PathBuffer::new();
+    let path = buffer.join(&[b"/run/", bytes, ending]).or_cannot_at("use the path", path)?;
+    Place::fixed(path)
+}
