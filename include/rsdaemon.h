@@ -67,7 +67,7 @@
 #define RSD_STDIO_REDIRECT 1
 
 /**
- * rsd_options.stdio: all three stay what they are.
+ * rsd_options.stdio: all three stay what they are; not together with log_file.
  */
 #define RSD_STDIO_KEEP 2
 
@@ -95,7 +95,8 @@ struct rsd_options {
      */
     const char *pidfile;
     /**
-     * Its mode, whatever the umask. 0: 0644 less the umask.
+     * Its mode, whatever the umask. 0: 0644 less the umask. Whoever may read the file may lock it, too,
+     * and so keep the daemon from starting: 0600 where other local users are not trusted.
      */
     unsigned int pidfile_mode;
     /**
@@ -104,7 +105,8 @@ struct rsd_options {
     const char *pidfile_owner;
     /**
      * RSD_PIDFILE_AT_START, or RSD_PIDFILE_AT_READY for a file that tells others that the daemon is
-     * ready. Then two starts at the same time both get as far as rsd_ready(), where one fails.
+     * ready. Then two starts at the same time both get as far as rsd_ready(), where one fails, and
+     * user must be allowed to make files in the directory.
      */
     int pidfile_when;
     /**
@@ -138,7 +140,8 @@ struct rsd_options {
     /**
      * Not 0: descriptors that were open when the program was executed are closed, but for 0, 1, 2,
      * keep_fds and sockets passed by a service manager (LISTEN_FDS). What the program opened
-     * itself is left alone. A library loaded by dlopen(3) takes what was open then for inherited.
+     * itself is left alone, as long as it is not the same file on the same number (/dev/null) without
+     * close-on-exec. A library loaded by dlopen(3) takes what was open then for inherited.
      * Before Linux 6.2 only numbers below 65536 are looked at.
      */
     int close_inherited;
@@ -161,15 +164,18 @@ struct rsd_options {
      */
     int allow_threads;
     /**
-     * How long until rsd_ready() at most, in milliseconds. 0: any time.
+     * How long until rsd_ready() at most, in milliseconds. 0: any time. Not in the foreground.
      */
     unsigned int ready_timeout_ms;
     /**
-     * The user to become for good, by name or number, with its groups. NULL: stay.
+     * The user to become for good: by name with its supplementary groups, by number without any.
+     * NULL: stay. A pid file in a directory where this user may not remove files, such as /run, is
+     * emptied at the end instead of removed.
      */
     const char *user;
     /**
-     * The group to become, by name or number. NULL: that of user.
+     * The group to become, by name or number. NULL: that of user. Without a user the supplementary
+     * groups are given up, too.
      */
     const char *group;
 };
@@ -256,10 +262,11 @@ int rsd_daemonize(const struct rsd_options *options);
  *
  * Call it when the daemon does its work: sockets bound, configuration read, privileges given up.
  * A pid file that was to wait for this appears, and so do kept stdout and stderr go to their place.
- * Without rsd_daemonize(), in the foreground, and when called again it does nothing more.
+ * Without rsd_daemonize() and when called again it does nothing.
  *
  * @return 0, or -1 with errno set, and the daemon should end (rsd_fail(1, rsd_last_error())):
- *         ECANCELED  whoever started the daemon is gone; its pid file is removed
+ *         ECANCELED  whoever started the daemon is gone, and the pid file is removed; or rsd_fail()
+ *                    was called before
  *         EPERM      called in a child of the daemon
  *         EBADF      the program has closed descriptors of this library
  *         or, with RSD_PIDFILE_AT_READY, any errno of lock_pidfile()
@@ -274,7 +281,8 @@ int rsd_ready(void);
  * The pid file is removed. The process that called rsd_daemonize() writes "NAME: TEXT" to its
  * stderr, waits until the daemon has ended and leaves with the status; a daemon that is still there
  * after 10 seconds is killed. In the foreground the text goes to stderr. After rsd_ready() nobody
- * waits any more, and only the pid file is removed. The call does not end the process.
+ * waits any more, and only the pid file is removed. Without rsd_daemonize(), and in a child of the
+ * daemon, nothing happens. The call does not end the process.
  *
  * @param status  1 to 255; anything else counts as 1
  * @param text    one line; NULL: none. Longer than 4096 bytes is cut.
@@ -295,7 +303,8 @@ int rsd_fail(int status, const char *text);
  *
  * The lock lasts until the returned descriptor is closed in every process that has it, so keep it
  * open. Test for the lock (flock(2)), never for the file. When daemonize() or rsd_daemonize()
- * follows, the daemon has the lock and its own pid in the file. The file stays when the process
+ * follows, the daemon has the lock and its own pid in the file (in up to eight such files); do not
+ * give them the same path again. The file stays when the process
  * ends; rsd_remove_pidfile() removes it.
  *
  * @param pidfile  file to lock, usually "/run/NAME.pid"; relative to the working directory

@@ -576,6 +576,8 @@ fn bad_options_are_refused() {
     ] {
         rig.refused(libc::EINVAL, sentence, &[argument]);
     }
+    let sentence = "log_file has no use with RSD_STDIO_KEEP";
+    rig.refused(libc::EINVAL, sentence, &["stdio=2", "log_file=d.log"]);
     let missing = "cannot open the working directory none: No such file or directory";
     rig.refused(libc::ENOENT, missing, &["directory=none"]);
     let missing = "cannot open the directory of none/d.pid: No such file or directory";

@@ -67,7 +67,7 @@ fn watch(pidfile: &Path, is_over: &AtomicBool) -> u32 {
     let mut locked = 0;
     while !is_over.load(Ordering::Relaxed) {
         let Ok(file) = fs::File::open(pidfile) else { continue };
-        let is_held = || file.try_lock_shared().is_err();
+        let is_held = || !common::try_flock(&file, nix::libc::LOCK_SH);
         let before = is_held();
         let mut content = String::new();
         (&file).read_to_string(&mut content).unwrap();

@@ -103,9 +103,10 @@ impl<'a> Plan<'a> {
             inherited.close(&self.numbers(channel));
         }
         let pidfile = self.take_pidfile()?;
-        let rest = self.redirect().and_then(|output_at_ready| {
+        let rest = self.target.assume().and_then(|()| {
             pidfile::hand_over_from(self.caller)?;
-            self.target.assume()?;
+            // Last of what may fail for the user's reasons: in the foreground he is still there.
+            let output_at_ready = self.redirect()?;
             if let Some(signals) = signals {
                 signals.restore_mask()?;
             }

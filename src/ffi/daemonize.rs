@@ -27,7 +27,7 @@ pub const RSD_UMASK_NONE: c_int = -2;
 pub const RSD_STDIO_DEFAULT: c_int = 0;
 /// rsd_options.stdio: stdin from /dev/null, stdout and stderr to the log file or /dev/null.
 pub const RSD_STDIO_REDIRECT: c_int = 1;
-/// rsd_options.stdio: all three stay what they are.
+/// rsd_options.stdio: all three stay what they are; not together with log_file.
 pub const RSD_STDIO_KEEP: c_int = 2;
 /// rsd_options.stdio: stdin at once, stdout and stderr when rsd_ready() is called.
 pub const RSD_STDIO_KEEP_UNTIL_READY: c_int = 3;
@@ -43,12 +43,14 @@ pub struct rsd_options {
     /// The pid file: a path, relative to the working directory of the caller, or a name without a
     /// slash, which stands for /run/NAME.pid. NULL: none.
     pub pidfile: *const c_char,
-    /// Its mode, whatever the umask. 0: 0644 less the umask.
+    /// Its mode, whatever the umask. 0: 0644 less the umask. Whoever may read the file may lock it, too,
+    /// and so keep the daemon from starting: 0600 where other local users are not trusted.
     pub pidfile_mode: c_uint,
     /// Its owner, by name or number, with the group of that user. NULL: whoever starts.
     pub pidfile_owner: *const c_char,
     /// RSD_PIDFILE_AT_START, or RSD_PIDFILE_AT_READY for a file that tells others that the daemon is
-    /// ready. Then two starts at the same time both get as far as rsd_ready(), where one fails.
+    /// ready. Then two starts at the same time both get as far as rsd_ready(), where one fails, and
+    /// user must be allowed to make files in the directory.
     pub pidfile_when: c_int,
     /// The working directory. NULL: "/". ".": stay.
     pub directory: *const c_char,
@@ -66,7 +68,8 @@ pub struct rsd_options {
     pub session_leader: c_int,
     /// Not 0: descriptors that were open when the program was executed are closed, but for 0, 1, 2,
     /// keep_fds and sockets passed by a service manager (LISTEN_FDS). What the program opened
-    /// itself is left alone. A library loaded by dlopen(3) takes what was open then for inherited.
+    /// itself is left alone, as long as it is not the same file on the same number (/dev/null) without
+    /// close-on-exec. A library loaded by dlopen(3) takes what was open then for inherited.
     /// Before Linux 6.2 only numbers below 65536 are looked at.
     pub close_inherited: c_int,
     /// Inherited descriptors to keep, and how many.
@@ -79,11 +82,14 @@ pub struct rsd_options {
     /// Not 0: go into the background although other threads run, which then do not exist in the
     /// daemon. Whatever lock they hold stays locked.
     pub allow_threads: c_int,
-    /// How long until rsd_ready() at most, in milliseconds. 0: any time.
+    /// How long until rsd_ready() at most, in milliseconds. 0: any time. Not in the foreground.
     pub ready_timeout_ms: c_uint,
-    /// The user to become for good, by name or number, with its groups. NULL: stay.
+    /// The user to become for good: by name with its supplementary groups, by number without any.
+    /// NULL: stay. A pid file in a directory where this user may not remove files, such as /run, is
+    /// emptied at the end instead of removed.
     pub user: *const c_char,
-    /// The group to become, by name or number. NULL: that of user.
+    /// The group to become, by name or number. NULL: that of user. Without a user the supplementary
+    /// groups are given up, too.
     pub group: *const c_char,
 }
 
@@ -165,10 +171,11 @@ pub unsafe extern "C" fn rsd_daemonize(options: *const rsd_options) -> c_int {
 ///
 /// Call it when the daemon does its work: sockets bound, configuration read, privileges given up.
 /// A pid file that was to wait for this appears, and so do kept stdout and stderr go to their place.
-/// Without rsd_daemonize(), in the foreground, and when called again it does nothing more.
+/// Without rsd_daemonize() and when called again it does nothing.
 ///
 /// @return 0, or -1 with errno set, and the daemon should end (rsd_fail(1, rsd_last_error())):
-///         ECANCELED  whoever started the daemon is gone; its pid file is removed
+///         ECANCELED  whoever started the daemon is gone, and the pid file is removed; or rsd_fail()
+///                    was called before
 ///         EPERM      called in a child of the daemon
 ///         EBADF      the program has closed descriptors of this library
 ///         or, with RSD_PIDFILE_AT_READY, any errno of lock_pidfile()
@@ -184,7 +191,8 @@ pub extern "C" fn rsd_ready() -> c_int {
 /// The pid file is removed. The process that called rsd_daemonize() writes "NAME: TEXT" to its
 /// stderr, waits until the daemon has ended and leaves with the status; a daemon that is still there
 /// after 10 seconds is killed. In the foreground the text goes to stderr. After rsd_ready() nobody
-/// waits any more, and only the pid file is removed. The call does not end the process.
+/// waits any more, and only the pid file is removed. Without rsd_daemonize(), and in a child of the
+/// daemon, nothing happens. The call does not end the process.
 ///
 /// @param status  1 to 255; anything else counts as 1
 /// @param text    one line; NULL: none. Longer than 4096 bytes is cut.
@@ -280,7 +288,8 @@ unsafe fn convert<'a>(c: &rsd_options, options: &mut Options<'a>) -> Result<()> 
     options.stdio = match c.stdio {
         RSD_STDIO_DEFAULT if c.foreground != 0 && c.log_file.is_null() => Stdio::Kept,
         RSD_STDIO_DEFAULT | RSD_STDIO_REDIRECT => Stdio::Redirected,
-        RSD_STDIO_KEEP => Stdio::Kept,
+        RSD_STDIO_KEEP if c.log_file.is_null() => Stdio::Kept,
+        RSD_STDIO_KEEP => return Err(Error::invalid("log_file has no use with RSD_STDIO_KEEP")),
         RSD_STDIO_KEEP_UNTIL_READY => Stdio::KeptUntilReady,
         _ => return Err(Error::invalid("stdio is out of range")),
     };

@@ -19,7 +19,8 @@ use crate::{
 ///
 /// The lock lasts until the returned descriptor is closed in every process that has it, so keep it
 /// open. Test for the lock (flock(2)), never for the file. When daemonize() or rsd_daemonize()
-/// follows, the daemon has the lock and its own pid in the file. The file stays when the process
+/// follows, the daemon has the lock and its own pid in the file (in up to eight such files); do not
+/// give them the same path again. The file stays when the process
 /// ends; rsd_remove_pidfile() removes it.
 ///
 /// @param pidfile  file to lock, usually "/run/NAME.pid"; relative to the working directory

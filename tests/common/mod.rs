@@ -367,9 +367,13 @@ pub fn status_of(pid: i32, name: &str) -> String {
     line.unwrap_or_default().trim().to_owned()
 }
 
+/// flock(2) without waiting; whether it was granted.
+pub fn try_flock(file: &fs::File, kind: i32) -> bool {
+    // SAFETY: flock(2) takes no pointers.
+    unsafe { nix::libc::flock(file.as_raw_fd(), kind | nix::libc::LOCK_NB) == 0 }
+}
+
 /// Whether anybody holds flock(2) on the file.
 pub fn is_locked(path: &Path) -> bool {
-    let Ok(file) = fs::File::open(path) else { return false };
-    // SAFETY: flock(2) takes no pointers.
-    unsafe { nix::libc::flock(file.as_raw_fd(), nix::libc::LOCK_SH | nix::libc::LOCK_NB) != 0 }
+    fs::File::open(path).is_ok_and(|file| !try_flock(&file, nix::libc::LOCK_SH))
 }

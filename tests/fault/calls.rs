@@ -84,6 +84,8 @@ static CALLS: &[Call] = &[
     call("ftruncate", libc::SYS_ftruncate, &[EINTR, EIO]),
     call("futex", libc::SYS_futex, &[EINTR, EAGAIN]),
     call("getdents64", libc::SYS_getdents64, &[EIO, ENOENT]),
+    call("capget", libc::SYS_capget, &[EINVAL]),
+    call("rseq", libc::SYS_rseq, &[EINVAL, EBUSY]),
     call("getgroups", libc::SYS_getgroups, &[EINVAL]),
     call("getresgid", libc::SYS_getresgid, &[EFAULT]),
     call("getresuid", libc::SYS_getresuid, &[EFAULT]),
