@@ -124,8 +124,7 @@ NEST := $(shell unshare --pid --fork --mount-proc --kill-child true 2>/dev/null 
     echo unshare --pid --fork --mount-proc --kill-child)
 TESTS := $(NEST) env RSDAEMON_PREFIX=$(STAGE) cargo test --release --no-fail-fast
 # The faults are injected by ptrace, which valgrind is in the way of.
-C_TESTS := --test daemonize --test pidfile --test signals --test library --test races \
-    --test examples
+C_TESTS := $(patsubst tests/%.rs,--test %,$(filter-out tests/faults.rs,$(wildcard tests/*.rs)))
 
 test: stage examples lint
 	@[ -n "$(NEST)" ] || echo "no process namespace here: a failing test may leave a daemon behind"

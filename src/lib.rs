@@ -4,19 +4,19 @@
 //! Rust. `sys` holds the system calls that std and nix lack. Arrows go down only:
 //!
 //! ```text
-//! ffi/daemonize  ffi/pidfile  ffi/signals  ffi/version
-//!       │             │            │
-//!   daemonize ────────┼────────────┼──► launch ──► channel
-//!    │  │  │          │            │
-//!    │  │  └─► stdio  │            │
-//!    │  └────► privileges          │
-//!    │  └────► inherited           │
-//!    └─────────► pidfile        signals
+//!   ffi/daemonize       ffi/pidfile   ffi/signals   ffi/version
+//!         │                  │             │
+//!     daemonize ──► launch ──┼─► channel   │
+//!      │  │  │ │             │             │
+//!      │  │  │ └─────────► pidfile      signals
+//!      │  │  └─► stdio
+//!      │  └────► privileges
+//!      └───────► inherited
 //! ```
 //!
-//! Every room sees `error`, `kept`, `sys` and `text`; they see no room. Nothing here allocates between fork
-//! and the end of the daemon's setup, and nothing can panic: the shipping build refuses to link if
-//! anything could.
+//! Every room sees `error`, `kept`, `sys` and `text`; they see no room. Nothing here allocates between
+//! fork and the end of the daemon's setup, and nothing can panic: the shipping build refuses to link
+//! if anything could.
 
 #![deny(unsafe_code, missing_docs)]
 // Nothing can panic, allocate unasked or print. The link of the shipping form checks it again.

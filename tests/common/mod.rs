@@ -6,6 +6,8 @@
 
 #![allow(dead_code)] // each test file uses its part
 
+pub mod rig;
+
 use std::{
     env, fs,
     os::fd::{AsRawFd, FromRawFd, OwnedFd},
