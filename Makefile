@@ -22,7 +22,7 @@ DROP_IN  := daemonize install_signal_flags lock_pidfile
 
 .PHONY: all install uninstall header examples demo deps stage test lint bench clean help
 
-all: $(SHIP)/librsdaemon.a $(SHIP)/$(SHARED) $(SHIP)/rsdaemon.pc
+all: $(SHIP)/librsdaemon.a $(SHIP)/$(SHARED)
 
 help:
 	@echo "make                build the library into $(SHIP)"
@@ -68,12 +68,6 @@ $(SHIP)/$(SHARED): $(SHIP)/rsdaemon.o $(MAP)
 	    if (peer) printf ", %.2f times libdaemon.so.0 (%d bytes)", size / peer, peer; \
 	    else printf " (libdaemon.so.0 is not installed to compare)"; print "" }'
 
-$(SHIP)/rsdaemon.pc: Makefile Cargo.toml
-	@mkdir -p $(SHIP)
-	printf '%s\n' 'prefix=$(PREFIX)' 'libdir=$(LIBDIR)' 'includedir=$${prefix}/include' '' \
-	    'Name: rsdaemon' 'Description: What a C program needs to be a daemon' \
-	    'Version: $(VERSION)' 'Libs: -L$${libdir} -lrsdaemon' 'Cflags: -I$${includedir}' > $@
-
 install: all
 	install -d $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(LIBDIR)/pkgconfig
 	install -m 644 include/rsdaemon.h $(DESTDIR)$(PREFIX)/include/
@@ -81,7 +75,11 @@ install: all
 	install -m 755 $(SHIP)/$(SHARED) $(DESTDIR)$(LIBDIR)/
 	ln -sf $(SHARED) $(DESTDIR)$(LIBDIR)/$(SONAME)
 	ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/librsdaemon.so
-	install -m 644 $(SHIP)/rsdaemon.pc $(DESTDIR)$(LIBDIR)/pkgconfig/
+	printf '%s\n' 'prefix=$(PREFIX)' 'libdir=$(LIBDIR)' 'includedir=$${prefix}/include' '' \
+	    'Name: rsdaemon' 'Description: What a C program needs to be a daemon' \
+	    'Version: $(VERSION)' 'Libs: -L$${libdir} -lrsdaemon' 'Cflags: -I$${includedir}' \
+	    > $(DESTDIR)$(LIBDIR)/pkgconfig/rsdaemon.pc
+	chmod 644 $(DESTDIR)$(LIBDIR)/pkgconfig/rsdaemon.pc
 
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/include/rsdaemon.h $(DESTDIR)$(LIBDIR)/librsdaemon.a \
