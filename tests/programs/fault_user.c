@@ -24,6 +24,6 @@ int main(int argc, char *argv[])
 
     close(-1000002); /* the harness takes this for "ready" */
     while (!shutdown_flag)
-        pause();
+        sleep(1);
     return 0;
 }

@@ -78,10 +78,16 @@ int main(int argc, char *argv[])
         check(shutdown_flag == 1, "the flag is not set");
         (void)soon;
     } else if (strcmp(mode, "storm") == 0) {
+        /* Blocked but while we wait, so that none is slept over. */
+        sigset_t block, open;
+        sigemptyset(&block);
+        sigaddset(&block, SIGTERM);
+        sigaddset(&block, SIGHUP);
+        sigprocmask(SIG_BLOCK, &block, &open);
         puts("ready");
         fflush(stdout);
         while (!shutdown_flag)
-            pause();
+            sigsuspend(&open);
         check(reload_flag == 1, "the HUPs were lost");
     }
     return 0;
