@@ -218,7 +218,7 @@ impl Launcher {
                 result => result.or_cannot("wait for the daemon")?,
             };
             // Whether it has ended is asked before its word is looked for: it may end after it.
-            let has_ended = self.end(libc::WNOHANG).is_some_and(|end| end.is_ok());
+            let has_ended = self.end().is_some_and(|end| end.is_ok());
             match message.receive(self.channel.as_fd()) {
                 Ok(true) => return Ok(()),
                 Err(Errno::EAGAIN) if !has_ended => {}
@@ -258,9 +258,9 @@ impl Launcher {
     }
 
     /// How the daemon ended, if it is known to have ended; an error if that cannot be known.
-    fn end(&self, flags: i32) -> Option<nix::Result<End>> {
+    fn end(&self) -> Option<nix::Result<End>> {
         let which = self.daemon.map_or(Wait::Group(self.child), Wait::Process);
-        process::wait(which, flags | libc::WNOWAIT).transpose()
+        process::wait(which, libc::WNOHANG | libc::WNOWAIT).transpose()
     }
 
     /// Waits until the daemon has ended, but not for ever. Its descriptors are closed a moment
@@ -269,7 +269,7 @@ impl Launcher {
         let deadline = process::monotonic_ms() + limit_ms;
         loop {
             let left = deadline - process::monotonic_ms();
-            match self.end(libc::WNOHANG) {
+            match self.end() {
                 None if left > 0 => {}
                 // Not our child, but still watched.
                 Some(Err(errno)) if watch.is_some() => {
