@@ -60,14 +60,8 @@ int main(int argc, char *argv[])
     puts("ready"); /* seen in the foreground only */
     fflush(stdout);
 
-    /* Blocked except in sigsuspend(): pause() would sleep over a signal that comes just before. */
-    sigset_t ending, before;
-    sigemptyset(&ending);
-    sigaddset(&ending, SIGTERM);
-    sigaddset(&ending, SIGINT);
-    sigprocmask(SIG_BLOCK, &ending, &before);
     while (!shutdown_flag)
-        sigsuspend(&before);
+        rsd_wait(-1);
 
     puts("stopped");
     return 0;

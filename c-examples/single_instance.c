@@ -35,14 +35,8 @@ int main(int argc, char *argv[])
     puts("running");
     fflush(stdout);
 
-    /* Blocked except in sigsuspend(): pause() would sleep over a signal that comes just before. */
-    sigset_t ending, before;
-    sigemptyset(&ending);
-    sigaddset(&ending, SIGTERM);
-    sigaddset(&ending, SIGINT);
-    sigprocmask(SIG_BLOCK, &ending, &before);
     while (!shutdown_flag)
-        sigsuspend(&before);
+        rsd_wait(-1);
 
     if (rsd_remove_pidfile(argv[1], lock) == -1)
         errx(1, "%s", rsd_last_error());

@@ -52,7 +52,7 @@ int main(int argc, char *argv[])
         syslog(LOG_DEBUG, "Daemon working...");
 
         /* Sleep for 10 seconds; a signal ends it early */
-        sleep(10);
+        rsd_wait(10 * 1000);
     }
 
     /* Cleanup: the pid file goes when main returns */

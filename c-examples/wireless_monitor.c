@@ -13,10 +13,11 @@
  * went on in the foreground when a fork failed; had no pid file, so any number could run; could not
  * tell why a scan failed; and after TERM during a scan sat out the scan and then the whole minute.
  */
-#define _GNU_SOURCE 1
+#define _POSIX_C_SOURCE 200809L
 #include <err.h>
 #include <errno.h>
-#include <poll.h>
+#include <limits.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,7 +25,6 @@
 #include <sys/wait.h>
 #include <syslog.h>
 #include <time.h>
-#include <unistd.h>
 
 #include <rsdaemon.h>
 
@@ -34,14 +34,6 @@ struct settings {
 };
 
 static volatile sig_atomic_t shutdown_flag = 0, reload_flag = 0;
-
-/* Signals come only in waits, which have these masks: never between a look at a flag and a wait. */
-static sigset_t while_scanning, while_resting;
-
-static void wake_up(int signo)
-{
-    (void)signo;
-}
 
 __attribute__((format(printf, 2, 3)))
 static void say(int priority, const char *format, ...)
@@ -68,7 +60,8 @@ static int set(struct settings *settings, const char *name, const char *value)
     }
     if (strcmp(name, "interval") == 0)
         settings->interval = strtol(value, &end, 10);
-    return end != NULL && *end == '\0' && settings->interval > 0 ? 0 : -1;
+    return end != NULL && *end == '\0' && settings->interval > 0
+        && settings->interval <= INT_MAX / 1000 ? 0 : -1;
 }
 
 /* Returns what is wrong with the file, or NULL and the settings changed by it. */
@@ -95,43 +88,29 @@ static const char *load(const char *path, struct settings *settings)
     return wrong;
 }
 
-/* Runs the command in a process group of its own, so that TERM can end all of it. */
-static void scan(const char *command)
+/* TERM ends it; what HUP asks for is done afterwards. */
+static void scan(char *command)
 {
-    FILE *output = tmpfile();
-    pid_t child = output == NULL ? -1 : fork();
-    int status = 0;
-    char line[1000];
+    char *argv[] = {"/bin/sh", "-c", command, NULL};
+    struct rsd_result *result;
+    int status = rsd_run(argv, RSD_RUN_OPTIONS(.merge_stderr = 1, .kill_after_ms = 1000), &result);
 
-    if (child == 0) {
-        setpgid(0, 0);
-        dup2(fileno(output), STDOUT_FILENO);
-        dup2(fileno(output), STDERR_FILENO);
-        signal(SIGPIPE, SIG_DFL);
-        sigprocmask(SIG_SETMASK, &while_scanning, NULL);
-        execl("/bin/sh", "sh", "-c", command, (char *)NULL);
-        _exit(127);
-    }
-    if (child == -1) {
-        say(LOG_ERR, "cannot scan: %s", strerror(errno));
-        if (output != NULL)
-            fclose(output);
+    if (result == NULL) {
+        say(LOG_ERR, "cannot scan: %s", rsd_last_error());
         return;
     }
-    setpgid(child, child); /* here too, since kill() below may come before the child's */
-    while (waitpid(child, &status, WNOHANG) == 0) {
-        if (shutdown_flag)
-            kill(-child, SIGKILL);
-        sigsuspend(&while_scanning);
+    for (const char *line = result->out; *line != '\0';) {
+        size_t length = strcspn(line, "\n");
+        say(LOG_INFO, "%.*s", (int)length, line);
+        line += length + (line[length] == '\n');
     }
+    if (result->out_is_cut)
+        say(LOG_WARNING, "the scan shows more than fits in here");
+    rsd_free_result(result);
 
-    rewind(output);
-    while (fgets(line, sizeof line, output) != NULL) {
-        line[strcspn(line, "\n")] = '\0';
-        say(LOG_INFO, "%s", line);
-    }
-    fclose(output);
-    if (WIFSIGNALED(status))
+    if (status == -1)
+        say(LOG_WARNING, "scan ended: %s", rsd_last_error());
+    else if (WIFSIGNALED(status))
         say(LOG_WARNING, "scan ended by signal: %s", strsignal(WTERMSIG(status)));
     else if (WEXITSTATUS(status) != 0)
         say(LOG_WARNING, "scan failed with status %d", WEXITSTATUS(status));
@@ -175,20 +154,13 @@ int main(int argc, char *argv[])
 
     if (install_signal_flags(&shutdown_flag, &reload_flag) == -1)
         return rsd_fail(1, rsd_last_error());
-    signal(SIGCHLD, wake_up); /* ends sigsuspend() */
-    sigfillset(&while_resting);
-    sigprocmask(SIG_BLOCK, &while_resting, &while_scanning);
-    while_resting = while_scanning;
-    sigaddset(&while_resting, SIGCHLD); /* one that is left over must not cut the rest short */
-
     if (rsd_ready() == -1)
         return rsd_fail(1, rsd_last_error());
     say(LOG_INFO, "started, every %ld s: %s", settings.interval, settings.scan);
 
     while (!shutdown_flag) {
         scan(settings.scan);
-        if (!shutdown_flag && !reload_flag)
-            ppoll(NULL, 0, &(struct timespec){.tv_sec = settings.interval}, &while_resting);
+        rsd_wait((int)settings.interval * 1000);
         if (!reload_flag)
             continue;
         reload_flag = 0;
