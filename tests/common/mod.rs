@@ -6,6 +6,8 @@
 
 #![allow(dead_code)] // each test file uses its part
 
+pub mod foreground;
+pub mod log;
 pub mod rig;
 
 use std::{
@@ -265,6 +267,16 @@ fn has_ended(pidfd: &OwnedFd, limit: Duration) -> bool {
     false
 }
 
+/// How long "at once" may take.
+pub fn at_once() -> Duration {
+    Duration::from_secs(if test_with().is_empty() { 2 } else { 10 })
+}
+
+/// What is in a file; nothing where there is none.
+pub fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_default()
+}
+
 /// Waits until `condition` holds, where there is no event to wait for.
 #[track_caller]
 pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
@@ -321,6 +333,11 @@ impl Daemon {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap();
         let after_name = stat.rsplit(')').next().unwrap();
         after_name.split_whitespace().map(str::to_owned).collect()
+    }
+
+    pub fn children(&self) -> Vec<i32> {
+        let children = format!("/proc/{0}/task/{0}/children", self.pid);
+        read(Path::new(&children)).split_whitespace().map(|pid| pid.parse().unwrap()).collect()
     }
 
     pub fn cwd(&self) -> PathBuf {
