@@ -94,10 +94,19 @@ header:
 
 examples: $(EXAMPLES)
 
+# What an example needs besides the library. Where that is not installed, it is left out.
+target/examples/libevent_loop: NEEDED := libevent_core
+target/examples/glib_loop: NEEDED := glib-2.0
+
 target/examples/%: c-examples/%.c $(SHIP)/$(SHARED) include/rsdaemon.h
 	@mkdir -p target/examples
-	$(CC) -std=c11 $(CFLAGS) $(WARNINGS) -Iinclude $< -o $@ \
-	    -L$(SHIP) -lrsdaemon -Wl,-rpath,$(CURDIR)/$(SHIP)
+	@if [ -n "$(NEEDED)" ] && ! pkg-config --exists $(NEEDED); then \
+	    echo "SKIPPED: $<: pkg-config does not find $(NEEDED)" >&2; \
+	    [ -z "$$RSDAEMON_TEST_STRICT" ]; exit; \
+	fi; \
+	set -x; $(CC) -std=c11 $(CFLAGS) $(WARNINGS) -Iinclude $< -o $@ \
+	    -L$(SHIP) -lrsdaemon -Wl,-rpath,$(CURDIR)/$(SHIP) \
+	    $(if $(NEEDED),$$(pkg-config --cflags --libs $(NEEDED)))
 
 demo: examples
 	@sh c-examples/demo.sh target/examples
@@ -106,7 +115,8 @@ demo: examples
 stage: all
 	@$(MAKE) --no-print-directory install DESTDIR= PREFIX=$(STAGE) LIBDIR=$(STAGE)/lib >/dev/null
 
-PACKAGES := binutils g++ gcc libbsd-dev libdaemon-dev strace util-linux valgrind
+PACKAGES := binutils g++ gcc libbsd-dev libdaemon-dev libevent-dev libglib2.0-dev nmap pkgconf strace \
+    util-linux valgrind
 
 deps:
 	@echo "installing with apt-get what the tests use: $(PACKAGES)"
