@@ -103,11 +103,8 @@ static void read_environment(void)
 /* A name, an address, a range or a network, but no option of nmap. */
 static int is_target(const char *text)
 {
-    if (*text == '-')
-        return 0;
-    while (isalnum((unsigned char)*text) || (*text != '\0' && strchr(".:/,*_-", *text) != NULL))
-        text++;
-    return *text == '\0';
+    return text[0] != '-' && text[strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+                                               "0123456789.:/,*_-")] == '\0';
 }
 
 /* Returns what is wrong with the file, or NULL and a round begins with the targets in it. */
@@ -136,10 +133,8 @@ static const char *load(const char *path)
     if (ferror(file))
         wrong = strerror(errno);
     fclose(file);
-    if (wrong == NULL) {
-        targets = new;
-        next_target = 0;
-    }
+    if (wrong == NULL)
+        targets = new, next_target = 0;
     return wrong;
 }
 
@@ -267,7 +262,7 @@ int main(int argc, char *argv[])
         }
         if (now_ms() >= due) {
             due = now_ms() + interval * 1000LL;
-            if (next_target < targets->count || scans_running > 0)
+            if (scans_running > 0)
                 say(LOG_WARNING, "no new round, since the one before goes on");
             else
                 next_target = 0;
