@@ -55,12 +55,12 @@ int main(int argc, char *argv[])
     struct epoll_event event;
     struct rsd_signal_info info = {.size = sizeof info};
     uint64_t ticks;
-    while (!shutdown_flag || command_runs) {
-        if (epoll_wait(loop, &event, 1, -1) != 1)
-            continue; /* a signal has come, and the library is readable */
-        if (event.data.fd == timer && read(timer, &ticks, sizeof ticks) > 0)
+    for (int stop = 0; !stop || command_runs;) {
+        if (epoll_wait(loop, &event, 1, -1) == 1 && event.data.fd == timer
+            && read(timer, &ticks, sizeof ticks) > 0)
             puts("tick");
         rsd_dispatch(); /* does nothing where nothing is to be done */
+        stop = shutdown_flag; /* if it is raised from here on, the library is readable again */
         while (rsd_next_signal(&info) == 1)
             printf("%s from process %d of user %u\n", strsignal(info.signo), info.pid, info.uid);
     }

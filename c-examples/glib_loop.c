@@ -29,9 +29,10 @@ static gboolean dispatch(gint fd, GIOCondition condition, gpointer loop)
     struct rsd_signal_info info = {.size = sizeof info};
     (void)fd, (void)condition;
     rsd_dispatch();
+    int stop = shutdown_flag; /* if it is raised from here on, the library is readable again */
     while (rsd_next_signal(&info) == 1)
         printf("%s from process %d of user %u\n", strsignal(info.signo), info.pid, info.uid);
-    if (shutdown_flag && !command_runs)
+    if (stop && !command_runs)
         g_main_loop_quit(loop);
     return G_SOURCE_CONTINUE;
 }

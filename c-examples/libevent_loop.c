@@ -2,7 +2,6 @@
  * A daemon that lives in libevent: the library is one more event of its loop.
  * It ticks each second, runs the command once, tells how that ended and who sent HUP, and ends on
  * TERM, with the command. epoll_loop.c and glib_loop.c are the same daemon.
- *
  * libevent's own signal events name no sender and are lost while its pipe is full.
  */
 #define _POSIX_C_SOURCE 200809L
@@ -28,9 +27,10 @@ static void dispatch(evutil_socket_t fd, short what, void *loop)
     struct rsd_signal_info info = {.size = sizeof info};
     (void)fd, (void)what;
     rsd_dispatch();
+    int stop = shutdown_flag; /* if it is raised from here on, the library is readable again */
     while (rsd_next_signal(&info) == 1)
         printf("%s from process %d of user %u\n", strsignal(info.signo), info.pid, info.uid);
-    if (shutdown_flag && !command_runs)
+    if (stop && !command_runs)
         event_base_loopbreak(loop);
 }
 

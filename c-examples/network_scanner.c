@@ -103,8 +103,9 @@ static void read_environment(void)
 /* A name, an address, a range or a network, but no option of nmap. */
 static int is_target(const char *text)
 {
-    return text[0] != '-' && text[strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-                                               "0123456789.:/,*_-")] == '\0';
+    return text[0] != '-'
+        && text[strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+                             "0123456789.:/,*_-")] == '\0';
 }
 
 /* Returns what is wrong with the file, or NULL and a round begins with the targets in it. */
