@@ -13,7 +13,7 @@ use std::{
 
 use common::{
     Daemon, Folder, at_once, command, compile, example, fail_with, foreground::Foreground,
-    has_ended_within, log::Log, root, run, skip, status_of, succeed, test_with, text, until,
+    has_ended_within, log::Log, root, run, skip, status_of, succeed, text, until,
 };
 use nix::{
     sys::signal::{Signal, kill},
@@ -30,16 +30,14 @@ struct Scanner {
 }
 
 /// Where the real nmap is.
+#[track_caller]
 fn nmap() -> Option<PathBuf> {
-    which("nmap").or_else(|| {
+    let path = run(Command::new("sh").args(["-c", "command -v nmap"]));
+    if !path.status.success() {
         skip("nmap is not installed");
-        None
-    })
-}
-
-fn which(name: &str) -> Option<PathBuf> {
-    let path = run(Command::new("sh").args(["-c", &format!("command -v {name}")]));
-    path.status.success().then(|| text(&path.stdout).trim_end().into())
+        return None;
+    }
+    Some(text(&path.stdout).trim_end().into())
 }
 
 impl Scanner {
@@ -197,9 +195,6 @@ fn scanner_without_nmap_says_so_and_lives_on() {
     let Some(scanner) = Scanner::of_closed_port() else { return };
     let path = scanner.folder.path("bin");
     fs::create_dir(&path).unwrap();
-    if test_with() == "valgrind" {
-        symlink(which("valgrind").unwrap(), path.join("valgrind")).unwrap();
-    }
     let daemon = scanner.start(&[("PATH", path.to_str().unwrap()), ("SCAN_INTERVAL", "1")]);
 
     let complaint = "127.0.0.1: cannot scan: ";
