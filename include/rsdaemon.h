@@ -687,7 +687,7 @@ int rsd_wait(int ms);
  *
  * @return  0, also in a process that is no forked child
  *
- * Call it while the child has one thread. Not async-signal-safe. Since 0.1.
+ * Not thread-safe: call it while the child has one thread. Not async-signal-safe. Since 0.1.
  */
 int rsd_after_fork(void);
 
