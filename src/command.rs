@@ -22,7 +22,7 @@ use crate::{
         callback::Callback,
         epoll, file,
         memory::{Bytes, Table},
-        process::{self, Arguments, Own},
+        process::{self, Arguments, Own, Wait},
     },
 };
 
@@ -201,8 +201,27 @@ fn enter(command: Command) -> Result<usize> {
     })
 }
 
+/// Does nothing if somebody else has waited for the first process: its number may be a stranger's.
 fn kill_group(pid: libc::pid_t, signal: Signal) {
-    let _ = killpg(Pid::from_raw(pid), signal);
+    if process::wait(Wait::Process(pid), libc::WNOHANG | libc::WNOWAIT).is_ok() {
+        let _ = killpg(Pid::from_raw(pid), signal);
+    }
+}
+
+/// The descriptors of the main loop were lost: adds the commands' again.
+pub fn watch_again() {
+    COMMANDS.with(|commands| {
+        for (number, entry) in commands.iter() {
+            let Some(command) = running(entry) else { continue };
+            if command.out.attend(Source::Output(number)).is_err() {
+                command.out.lose();
+            }
+            if command.err.attend(Source::Errors(number)).is_err() {
+                command.err.lose();
+            }
+        }
+        let _ = arm(commands);
+    });
 }
 
 /// The main loop wakes for the earliest deadline.
@@ -261,12 +280,15 @@ impl Stream {
                 Err(Errno::EINTR) => {}
                 Err(Errno::EAGAIN) => return,
                 Ok(None) => return self.close(),
-                Err(_) => {
-                    self.output.is_cut = true;
-                    return self.close();
-                }
+                Err(_) => return self.lose(),
             }
         }
+    }
+
+    /// It cannot be read any more.
+    fn lose(&mut self) {
+        self.output.is_cut = true;
+        self.close();
     }
 
     fn close(&mut self) {
