@@ -97,7 +97,8 @@ enum Stage {
 
 struct Command {
     pid: libc::pid_t,
-    child: usize,
+    /// None: it is gone.
+    child: Option<usize>,
     stage: Stage,
     has_ended: bool,
     error: Option<Errno>,
@@ -153,7 +154,7 @@ pub fn start(
     let pid = spawned.or_cannot_at("run", arguments.first())?;
     let command = Command {
         pid,
-        child: usize::MAX,
+        child: None,
         stage: Stage::Running,
         has_ended: false,
         error: None,
@@ -177,14 +178,23 @@ fn enter(command: Command) -> Result<usize> {
     let pid = command.pid;
     COMMANDS.with(|commands| {
         let number = commands.insert(Entry::Running(command)).or_cannot("keep a command")?;
-        let entered = children::add(pid, Whose::Command(number)).and_then(|child| {
+        let child = match children::add(pid, Whose::Command(number)) {
+            // Somebody else has waited for it. The main loop finds that out.
+            Err(Error(Errno::ESRCH)) => Ok(None),
+            child => child.map(Some),
+        };
+        let entered = child.and_then(|child| {
             let Some(command) = commands.get(number).and_then(running) else { return Ok(()) };
             command.child = child;
+            if child.is_none() {
+                command.has_ended = true;
+                command.deadline = Some(process::monotonic_ms());
+            }
             let attended = command.out.attend(Source::Output(number));
             let attended = attended.and_then(|()| command.err.attend(Source::Errors(number)));
             let attended = attended.and_then(|()| arm(commands));
             if attended.is_err() {
-                children::release(child);
+                child.into_iter().for_each(children::release);
             }
             attended.or_cannot("wait for a command")
         });
@@ -341,15 +351,14 @@ impl Command {
         }
         let status = match self.has_ended {
             true => {
-                children::release(self.child);
+                self.child.into_iter().for_each(children::release);
                 process::wait_status(self.pid, libc::WNOHANG).ok().flatten().unwrap_or(UNKNOWN)
             }
             false => {
-                children::abandon(self.child);
+                self.child.into_iter().for_each(children::abandon);
                 UNKNOWN
             }
         };
-        signals::look_for_children(); // it may have been in the way
         let outcome = Outcome {
             pid: self.pid,
             status,
