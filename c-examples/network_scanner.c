@@ -124,7 +124,9 @@ static const char *load(const char *path)
         int is_whole = strchr(line, '\n') != NULL || feof(file);
         line[strcspn(line, "#\n")] = '\0';
         int words = sscanf(line, "%255s %c", name, &more);
-        if (!is_whole || words > 1 || (words == 1 && !is_target(name)))
+        if (!is_whole)
+            wrong = "a line is too long";
+        else if (words > 1 || (words == 1 && !is_target(name)))
             wrong = line;
         else if (words == 1 && new->count == sizeof new->names / sizeof *new->names)
             wrong = "too many targets";

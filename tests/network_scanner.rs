@@ -317,7 +317,7 @@ fn scanner_keeps_its_targets_when_the_new_ones_are_bad_and_logs_why() {
     let Some(scanner) = Scanner::of_closed_port() else { return };
     let daemon = scanner.start(&[("SCAN_INTERVAL", "1")]);
     let long = "a".repeat(256);
-    let endless = "b".repeat(2000);
+    let endless = format!("# {}", "b".repeat(2000));
     let many = "127.0.0.1\n".repeat(1001);
     for (targets, why) in [
         ("localhost\n-oN/etc/motd\n", "-oN/etc/motd"),
@@ -327,7 +327,7 @@ fn scanner_keeps_its_targets_when_the_new_ones_are_bad_and_logs_why() {
         ("a;b\n", "a;b"),
         ("\u{1b}[2J\n", "?[2J"),
         (&long, &long),
-        (&endless, &endless[..999]),
+        (&endless, "a line is too long"),
         (&many, "too many targets"),
     ] {
         scanner.reload(&daemon, targets);
