@@ -99,7 +99,6 @@ pub type rsd_run_callback =
 ///                 ECHILD     somebody else in this process has waited for the command, or nobody
 ///                            can because SIGCHLD is ignored, or SIGKILL could not end it
 ///                 ENOENT, EACCES, ENOEXEC or another errno of execve(2)
-///                 ENOSYS     the kernel has no pidfd_open(2) (before Linux 5.3)
 ///                 EAGAIN, EMFILE, ENFILE, ENOMEM or another errno of pipe(2), memfd_create(2),
 ///                 vfork(2), or as for rsd_fd()
 ///
