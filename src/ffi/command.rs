@@ -88,8 +88,8 @@ pub type rsd_run_callback =
 ///
 /// @param argv     the command and its arguments, ended by NULL
 /// @param options  NULL: the defaults
-/// @param result   what it wrote, for rsd_free_result(); NULL: it does not matter. Set to NULL if
-///                 the call fails with another errno than ETIMEDOUT and ECANCELED.
+/// @param result   what it wrote, for rsd_free_result(); NULL: it does not matter. *result is set also
+///                 when the call fails: to NULL if the command was not run
 /// @return         the status as of waitpid(2), as from system(3): 0 is success; or -1 with errno set:
 ///                 EINVAL     argv is NULL or empty, or options has a wrong size, or input is NULL
 ///                            but has a length
