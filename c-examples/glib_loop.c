@@ -16,6 +16,7 @@
 
 static volatile sig_atomic_t shutdown_flag = 0, reload_flag = 0;
 static int command_runs = 0;
+static GMainLoop *loop = NULL;
 
 static void command_ended(const struct rsd_result *result, void *arg)
 {
@@ -24,10 +25,10 @@ static void command_ended(const struct rsd_result *result, void *arg)
     printf("%scommand ended with status %#x\n", result->out, result->status);
 }
 
-static gboolean dispatch(gint fd, GIOCondition condition, gpointer loop)
+static gboolean dispatch(gint fd, GIOCondition condition, gpointer arg)
 {
     struct rsd_signal_info info = {.size = sizeof info};
-    (void)fd, (void)condition;
+    (void)fd, (void)condition, (void)arg;
     rsd_dispatch();
     int stop = shutdown_flag; /* if it is raised from here on, the library is readable again */
     while (rsd_next_signal(&info) == 1)
@@ -54,16 +55,15 @@ int main(int argc, char *argv[])
         errx(1, "%s", rsd_last_error());
 
     /* Made after rsd_daemonize(), which forks: neither loop survives that. */
-    GMainLoop *loop = g_main_loop_new(NULL, FALSE);
+    loop = g_main_loop_new(NULL, FALSE);
     int library = rsd_fd();
     command_runs = library != -1 && rsd_spawn(argv + 3, NULL, command_ended, NULL) != -1;
     if (!command_runs || rsd_ready() == -1)
         return rsd_fail(1, rsd_last_error());
-    g_unix_fd_add(library, G_IO_IN, dispatch, loop);
+    g_unix_fd_add(library, G_IO_IN, dispatch, NULL);
     g_timeout_add_seconds(1, tick, NULL);
 
     g_main_loop_run(loop);
     puts("stopped");
-    g_main_loop_unref(loop);
     return 0;
 }

@@ -14,6 +14,7 @@
 
 static volatile sig_atomic_t shutdown_flag = 0, reload_flag = 0;
 static int command_runs = 0;
+static struct event_base *loop = NULL;
 
 static void command_ended(const struct rsd_result *result, void *arg)
 {
@@ -22,10 +23,10 @@ static void command_ended(const struct rsd_result *result, void *arg)
     printf("%scommand ended with status %#x\n", result->out, result->status);
 }
 
-static void dispatch(evutil_socket_t fd, short what, void *loop)
+static void dispatch(evutil_socket_t fd, short what, void *arg)
 {
     struct rsd_signal_info info = {.size = sizeof info};
-    (void)fd, (void)what;
+    (void)fd, (void)what, (void)arg;
     rsd_dispatch();
     int stop = shutdown_flag; /* if it is raised from here on, the library is readable again */
     while (rsd_next_signal(&info) == 1)
@@ -50,8 +51,8 @@ int main(int argc, char *argv[])
         errx(1, "%s", rsd_last_error());
 
     /* Made after rsd_daemonize(), which forks: neither loop survives that. */
-    struct event_base *loop = event_base_new();
-    struct event *library = event_new(loop, rsd_fd(), EV_READ | EV_PERSIST, dispatch, loop);
+    loop = event_base_new();
+    struct event *library = event_new(loop, rsd_fd(), EV_READ | EV_PERSIST, dispatch, NULL);
     struct event *timer = event_new(loop, -1, EV_PERSIST, tick, NULL);
     if (library == NULL || timer == NULL || event_add(library, NULL) == -1
         || event_add(timer, &(struct timeval){.tv_sec = 1}) == -1)
@@ -62,8 +63,5 @@ int main(int argc, char *argv[])
 
     event_base_dispatch(loop);
     puts("stopped");
-    event_free(timer);
-    event_free(library);
-    event_base_free(loop);
     return 0;
 }
