@@ -6,8 +6,9 @@
  *
  *   posix_spawn       posix_spawn(3) and waitpid(2), and nothing else
  *   the same again    as far as its ratio is from 1.00, so far is any other ratio noise
- *   spawn, pipes      posix_spawn(3) doing what rsd_run() does for the command: stdin from /dev/null, two
- *                     pipes read to their end, clean signals, a process group, no other descriptor
+ *   spawn, pipes      posix_spawn(3) doing what rsd_run() does for the command: stdin from
+ *                     /dev/null, two pipes read to their end, clean signals, a process group, no
+ *                     other descriptor
  *   ratio, to pipes   of the medians, to the first of these and to the last
  *   goal              what the ratio to posix_spawn is to be at most, only shown
  */
@@ -58,7 +59,8 @@ static void make_pipe(int ends[2])
 /* Keeps nothing, since /bin/true writes nothing. */
 static void read_to_the_end(const int fds[2])
 {
-    struct pollfd both[] = { { .fd = fds[0], .events = POLLIN }, { .fd = fds[1], .events = POLLIN } };
+    struct pollfd both[] = { { .fd = fds[0], .events = POLLIN },
+                             { .fd = fds[1], .events = POLLIN } };
     char text[4096];
     for (int open = 2; open > 0;) {
         if (poll(both, 2, -1) == -1)

@@ -1,6 +1,6 @@
 /*
- * What a loop does while nothing happens (make bench-loop). All loops wait side by side, each twice:
- * as it is, and in strace.
+ * What a loop does while nothing happens (make bench-loop). All loops wait side by side, each
+ * twice: as it is, and in strace.
  *
  *   wake-ups  how often it was put to sleep again (voluntary context switches)
  *   pushed    how often it lost the CPU to others (involuntary ones)

@@ -17,7 +17,7 @@ struct waiter {
     int stat;      /* /proc/PID/stat */
 };
 
-/* Ends it, and says so, if the waiter does not see the signal for this long. */
+/* A loop that has not seen its signal for this long is broken, and the run ends. */
 #define PATIENCE_S 10
 
 /* Copies to `list` those that are built, and returns how many. The rest is said aloud. */
