@@ -29,7 +29,6 @@
 #define WORKING_ROUNDS 2000
 /* It sleeps for a second with each that it misses. */
 #define FLAG_ROUNDS 30
-#define MISSED_US 500000
 #define GOAL 1.1
 
 static struct waiter list[WAITERS_MAX];
@@ -50,22 +49,37 @@ static void pin(pid_t pid, int cpu)
         err(1, "cannot stay on CPU %d", cpu);
 }
 
-static double send_to(struct waiter *waiter, void (*wait)(struct waiter *))
+/* Returns when. */
+static int64_t send_to(const struct waiter *waiter)
 {
     int64_t begin = now_ns();
     if (kill(waiter->shared->pid, SIGHUP) == -1)
         err(1, "cannot send to %s", waiter->name);
-    wait(waiter);
+    return begin;
+}
+
+static double us_since(int64_t begin, const struct waiter *waiter)
+{
     return (double)(waiter->shared->seen_at - begin) / 1e3;
 }
 
-/* Without sleeping, so that we are back before the loop has ended its pass. */
-static void spin_until_seen(struct waiter *waiter)
+/*
+ * Whether it has missed the signal: kill(2) wakes whoever is to see it before it returns, so nobody
+ * who has not seen it sleeps then, however long he has to wait for the CPU. We do not sleep here,
+ * so that we are back before the loop has ended its pass.
+ */
+static bool is_missed(struct waiter *waiter)
 {
+    bool is_missed = false;
     int64_t end = now_ns() + PATIENCE_S * INT64_C(1000000000);
-    while (sem_trywait(&waiter->shared->seen) == -1)
+    for (;;) {
+        bool was_asleep = is_asleep(waiter);
+        if (sem_trywait(&waiter->shared->seen) == 0)
+            return is_missed;
+        is_missed = is_missed || was_asleep;
         if (now_ns() > end)
             errx(1, "%s has not seen a signal for %d s", waiter->name, PATIENCE_S);
+    }
 }
 
 /* Lets it fall asleep; the pause afterwards is so that nobody is in step. */
@@ -86,8 +100,11 @@ static void measure_sleeping(const char *where)
     for (int round = -20; round < ROUNDS; round++) { /* those below 0 warm up */
         shuffle(order, count);
         for (int turn = 0; turn < count; turn++) {
-            wait_asleep(&list[order[turn]]);
-            times[order[turn]][round < 0 ? 0 : round] = send_to(&list[order[turn]], wait_seen);
+            struct waiter *one = &list[order[turn]];
+            wait_asleep(one);
+            int64_t begin = send_to(one);
+            wait_seen(one);
+            times[order[turn]][round < 0 ? 0 : round] = us_since(begin, one);
         }
     }
 
@@ -116,13 +133,14 @@ static void measure_working(void)
         int missed = 0;
         fflush(stdout);
         one->shared->work_ns = WORK_NS;
-        send_to(one, spin_until_seen); /* from here on it works in each pass */
+        send_to(one);
+        is_missed(one); /* from here on it works in each pass */
         for (int round = 0; round < rounds; round++) {
-            int64_t begin = now_ns() + random_below(2 * WORK_NS);
-            while (now_ns() < begin)
+            for (int64_t moment = now_ns() + random_below(2 * WORK_NS); now_ns() < moment;)
                 ;
-            times[round] = send_to(one, spin_until_seen);
-            missed += times[round] > MISSED_US;
+            int64_t begin = send_to(one);
+            missed += is_missed(one);
+            times[round] = us_since(begin, one);
         }
         printf("  %-17s%11d%9d%10.1f\n", one->name, rounds, missed, quantile(times, rounds, 1));
         went_wrong = went_wrong || (one->is_ours && missed > 0);
