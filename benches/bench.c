@@ -58,21 +58,7 @@ static char shm[] = "/dev/shm/rsdaemon-bench-XXXXXX";
 static bool has_shm;
 static bool went_wrong;
 
-/* --- numbers and paths ------------------------------------------------------------------------ */
-
-static int compare(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(const double *values, int count)
-{
-    double sorted[ROUNDS_MAX];
-    memcpy(sorted, values, (size_t)count * sizeof *sorted);
-    qsort(sorted, (size_t)count, sizeof *sorted, compare);
-    return count % 2 ? sorted[count / 2] : (sorted[count / 2 - 1] + sorted[count / 2]) / 2;
-}
+/* --- numbers ---------------------------------------------------------------------------------- */
 
 static double median_ratio(const double *values, const double *bases, int count)
 {
@@ -82,15 +68,6 @@ static double median_ratio(const double *values, const double *bases, int count)
     return median(ratios, count);
 }
 
-/* FOLDER/NAME, valid until the program ends. */
-static char *join(const char *folder, const char *name)
-{
-    char *path;
-    if (asprintf(&path, "%s/%s", folder, name) == -1)
-        err(1, "cannot use %s", folder);
-    return path;
-}
-
 static void show_time(const double *values, const double *bases, int count, int width, int digits)
 {
     printf("%*.*f", width, digits, median(values, count));
@@ -98,18 +75,6 @@ static void show_time(const double *values, const double *bases, int count, int 
         printf("%8.2f", median_ratio(values, bases, count));
     else
         printf("%8s", "-"); /* nothing to compare with: the first one failed */
-}
-
-static bool is_built(const char *name, const char *package)
-{
-    char *path = join(programs, name);
-    bool is_there = access(path, X_OK) == 0;
-    if (!is_there && package == NULL)
-        err(1, "cannot run %s", path);
-    free(path);
-    if (!is_there)
-        printf("SKIPPED %s: %s is not installed\n", name, package);
-    return is_there;
 }
 
 static const char *file_system(const char *folder)
@@ -375,19 +340,6 @@ static rlim_t limit_descriptors(rlim_t wanted)
     return wanted;
 }
 
-static bool has_memory(long mebibytes)
-{
-    char line[256];
-    long kib = 0;
-    FILE *file = fopen("/proc/meminfo", "re");
-    while (file != NULL && fgets(line, sizeof line, file) != NULL)
-        if (sscanf(line, "MemAvailable: %ld", &kib) == 1)
-            break;
-    if (file != NULL)
-        fclose(file);
-    return kib / 1024 >= mebibytes;
-}
-
 static void show_starts(struct variant *variants, int count, int rounds, bool whole_start)
 {
     const struct variant *first = variants[0].failure[0] == '\0' ? &variants[0] : NULL;
@@ -483,7 +435,7 @@ static void measure_starts(void)
     int count = 0;
     puts("");
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        if (is_built(all[i].file, all[i].package))
+        if (is_built(programs, all[i].file, all[i].package))
             all[count++] = all[i];
     if (!has_shm)
         printf("SKIPPED /dev/shm: no folder can be made there; pid files are on the disk\n");
@@ -492,18 +444,6 @@ static void measure_starts(void)
 }
 
 /* --- pid file cycles -------------------------------------------------------------------------- */
-
-static long count_lines(const char *path)
-{
-    long lines = 0;
-    FILE *file = fopen(path, "re");
-    if (file == NULL)
-        return -1;
-    for (int c; (c = getc(file)) != EOF;)
-        lines += c == '\n';
-    fclose(file);
-    return lines;
-}
 
 /* System calls of one cycle, or -1: what 100 more cycles add to a trace. */
 static double count_calls(char *program, char *pidfile)
@@ -544,7 +484,7 @@ static void measure_cycles(char *folder)
     char *pidfile = join(folder, "pid");
     int count = 0;
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
-        if (!is_built(all[i].file, all[i].package))
+        if (!is_built(programs, all[i].file, all[i].package))
             continue;
         struct contestant *one = &list[count++];
         one->name = all[i].name;

@@ -1,4 +1,5 @@
-# make bench    see bench.c for how to read what it prints
+# make bench         see bench.c for how to read what it prints
+# make bench-loop    the part about the main loop alone
 
 BENCHES   := target/benches
 BENCH_CC   = $(CC) -std=c11 -D_GNU_SOURCE $(CFLAGS) $(WARNINGS) -I$(STAGE)/include
@@ -7,17 +8,18 @@ BENCH_RSD  = -L$(STAGE)/lib -lrsdaemon -Wl,-rpath,$(abspath $(STAGE))/lib
 bench_has  = $(shell echo 'int main(void) { return 0; }' | \
     $(CC) -x c - -o /dev/null -l$(1) 2>/dev/null && echo yes)
 
-# Two programs per library: what is not installed is left out, and the runner says so.
+# A program of a library: what is not installed is left out, and the runner says so.
 define bench_optional
-rm -f $(addprefix $(BENCHES)/,$(2) $(3))
-$(if $(call bench_has,$(1)),$(BENCH_CC) benches/$(2).c -o $(BENCHES)/$(2) -l$(1))
-$(if $(call bench_has,$(1)),$(BENCH_CC) benches/cycle.c benches/$(3).c -o $(BENCHES)/$(3) -l$(1))
+rm -f $(BENCHES)/$(2)
+$(if $(call bench_has,$(1)),$(BENCH_CC) $(patsubst %,benches/%.c,$(3)) -o $(BENCHES)/$(2) -l$(1))
 endef
+
+.PHONY: bench-loop
 
 # All is built each time: it takes seconds, and no old program is measured.
 bench: stage
 	@mkdir -p $(BENCHES)
-	$(BENCH_CC) benches/bench.c -o $(BENCHES)/bench -ldl
+	$(BENCH_CC) benches/bench.c benches/measure.c -o $(BENCHES)/bench -ldl
 	$(BENCH_CC) benches/bare.c -o $(BENCHES)/bare
 	$(BENCH_CC) benches/rsdaemon.c -o $(BENCHES)/rsdaemon $(BENCH_RSD)
 	$(BENCH_CC) benches/cycle.c benches/cycle_bare.c -o $(BENCHES)/cycle_bare
@@ -26,6 +28,27 @@ bench: stage
 	$(BENCH_CC) benches/flags.c -o $(BENCHES)/flags $(BENCH_RSD)
 	$(BENCH_CC) benches/load.c -o $(BENCHES)/load -ldl
 	$(CC) -shared -fPIC -x c /dev/null -o $(BENCHES)/empty.so
-	$(call bench_optional,bsd,libc_libbsd,cycle_libbsd)
-	$(call bench_optional,daemon,libdaemon,cycle_libdaemon)
+	$(call bench_optional,bsd,libc_libbsd,libc_libbsd)
+	$(call bench_optional,bsd,cycle_libbsd,cycle cycle_libbsd)
+	$(call bench_optional,daemon,libdaemon,libdaemon)
+	$(call bench_optional,daemon,cycle_libdaemon,cycle cycle_libdaemon)
 	$(BENCHES)/bench $(BENCHES) $(STAGE)/lib/librsdaemon.so.0
+	@$(MAKE) --no-print-directory bench-loop
+
+# How long the loops are watched doing nothing.
+IDLE_SECONDS ?= 60
+
+# The main loop alone: see latency.c, idle.c and command.c for how to read it.
+bench-loop: stage
+	@mkdir -p $(BENCHES)
+	$(BENCH_CC) benches/latency.c benches/waiters.c benches/measure.c -o $(BENCHES)/latency
+	$(BENCH_CC) benches/idle.c benches/waiters.c benches/measure.c -o $(BENCHES)/idle
+	$(BENCH_CC) benches/command.c benches/measure.c -o $(BENCHES)/command $(BENCH_RSD)
+	$(BENCH_CC) benches/waiter.c benches/waiter_bare.c -o $(BENCHES)/waiter_bare
+	$(BENCH_CC) benches/waiter.c benches/waiter_rsdaemon.c -o $(BENCHES)/waiter_rsdaemon $(BENCH_RSD)
+	$(call bench_optional,event,waiter_libevent,waiter waiter_libevent)
+	$(call bench_optional,daemon,waiter_libdaemon,waiter waiter_libdaemon)
+	@echo "$$(uname -srm), $$(nproc) CPUs, load $$(cut -d ' ' -f 1-3 /proc/loadavg)"
+	$(BENCHES)/latency $(BENCHES)
+	$(BENCHES)/idle $(BENCHES) $(IDLE_SECONDS)
+	$(BENCHES)/command

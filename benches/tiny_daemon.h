@@ -7,11 +7,11 @@
 #ifndef TINY_DAEMON_H
 #define TINY_DAEMON_H
 
+#include "measure.h"
+
 #include <err.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 /* What the daemon tells when it is up. */
@@ -19,13 +19,6 @@ struct report {
     int64_t called_at; /* when its launcher began to become a daemon */
     int64_t pid;
 };
-
-static inline int64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
 
 /* Takes the memory, as a program with a large heap would have, and looks at the clock. */
 static inline int64_t prepare(int argc, char *argv[])

@@ -1,0 +1,97 @@
+#include "waiters.h"
+
+#include <err.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern char **environ;
+
+int list_waiters(const char *folder, struct waiter *list, int max)
+{
+    static const struct waiter all[] = {
+        { .name = "signalfd, poll", .file = "waiter_bare", .kind = "signalfd" },
+        { .name = "the same again", .file = "waiter_bare", .kind = "signalfd" },
+        { .name = "self-pipe, poll", .file = "waiter_bare", .kind = "self-pipe" },
+        { .name = "sigwaitinfo", .file = "waiter_bare", .kind = "sigwaitinfo" },
+        { .name = "flag, sleep(1)", .file = "waiter_bare", .kind = "flag" },
+        { .name = "libevent", .file = "waiter_libevent", .kind = "", .package = "libevent-dev" },
+        { .name = "libdaemon", .file = "waiter_libdaemon", .kind = "", .package = "libdaemon-dev" },
+        { .name = "rsd_wait", .file = "waiter_rsdaemon", .kind = "wait", .is_ours = true },
+        { .name = "rsd_fd, poll", .file = "waiter_rsdaemon", .kind = "fd", .is_ours = true },
+    };
+    int count = 0;
+    for (size_t i = 0; i < sizeof all / sizeof *all && count < max; i++)
+        if (is_built(folder, all[i].file, all[i].package))
+            list[count++] = all[i];
+    return count;
+}
+
+void start_waiter(const char *folder, struct waiter *waiter, char *trace)
+{
+    int memory = memfd_create("waiter", MFD_CLOEXEC);
+    if (memory == -1 || ftruncate(memory, sizeof *waiter->shared) == -1)
+        err(1, "cannot make shared memory");
+    waiter->shared =
+        mmap(NULL, sizeof *waiter->shared, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
+    if (waiter->shared == MAP_FAILED || sem_init(&waiter->shared->seen, 1, 0) == -1)
+        err(1, "cannot share memory");
+
+    /* dup2(2) to the same number would leave it close-on-exec. */
+    int high = fcntl(memory, F_DUPFD_CLOEXEC, SHARED_FD + 1);
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_adddup2(&actions, high, SHARED_FD);
+    char *program = join(folder, waiter->file);
+    char *argv[] = { "strace", "-f", "-o", trace, program, waiter->kind, NULL };
+    char **used = trace == NULL ? argv + 4 : argv;
+    if ((errno = posix_spawnp(&waiter->started, used[0], &actions, NULL, used, environ)) != 0)
+        err(1, "cannot run %s", used[0]);
+    posix_spawn_file_actions_destroy(&actions);
+    free(program);
+    close(memory);
+    close(high);
+
+    wait_seen(waiter);
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/stat", waiter->shared->pid);
+    waiter->stat = open(path, O_RDONLY | O_CLOEXEC);
+    if (waiter->stat == -1)
+        err(1, "cannot open %s", path);
+}
+
+void stop_waiter(struct waiter *waiter)
+{
+    kill(waiter->shared->pid, SIGKILL);
+    waitpid(waiter->started, NULL, 0);
+    close(waiter->stat);
+    munmap(waiter->shared, sizeof *waiter->shared);
+}
+
+void wait_seen(struct waiter *waiter)
+{
+    struct timespec end;
+    clock_gettime(CLOCK_REALTIME, &end);
+    end.tv_sec += PATIENCE_S;
+    while (sem_timedwait(&waiter->shared->seen, &end) == -1)
+        if (errno != EINTR)
+            errx(1, "%s has not seen a signal for %d s", waiter->name, PATIENCE_S);
+}
+
+bool is_asleep(const struct waiter *waiter)
+{
+    char text[512];
+    ssize_t length = pread(waiter->stat, text, sizeof text - 1, 0);
+    if (length <= 0)
+        errx(1, "%s has ended", waiter->name);
+    text[length] = '\0';
+    const char *state = strrchr(text, ')');
+    return state != NULL && state[1] == ' ' && state[2] == 'S';
+}
