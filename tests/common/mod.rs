@@ -202,6 +202,22 @@ pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
+/// Runs "PROGRAM CASE ..." of tests/programs/NAME.c in a folder of its own and returns what it
+/// printed. What says that it cannot run here is skipped.
+#[track_caller]
+pub fn passes(name: &str, arguments: &[&str]) -> String {
+    let folder = Folder::new();
+    let mut command = command(&program(&folder, name));
+    let output = run(command.args(arguments).current_dir(&folder));
+    let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+    if output.status.code() == Some(77) {
+        skip(&format!("{name} {arguments:?}"));
+    } else {
+        assert!(output.status.success(), "{name} {arguments:?}: {}\n{stderr}", output.status);
+    }
+    stdout
+}
+
 /// Runs to the end, demands this status, and returns stderr without its last newline.
 #[track_caller]
 pub fn fail_with(status: i32, command: &mut Command) -> String {
