@@ -77,6 +77,11 @@ fn a_child_that_somebody_else_has_waited_for_is_told_of_without_a_status() {
 }
 
 #[test]
+fn a_new_child_with_the_pid_of_one_that_was_stolen_is_left_alone() {
+    passes("children", &["pid-again"]);
+}
+
+#[test]
 fn threads_may_watch_while_others_dispatch() {
     passes("threads", &["children"]);
 }
@@ -109,6 +114,11 @@ fn so_does_a_subreaper() {
 #[test]
 fn reaping_begins_and_ends_when_it_is_said() {
     passes("reaper", &["on-and-off"]);
+}
+
+#[test]
+fn sigchld_can_be_flagged_and_reap() {
+    passes("reaper", &["flagged"]);
 }
 
 #[test]

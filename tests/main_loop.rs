@@ -80,10 +80,10 @@ fn nothing_is_done_while_nothing_happens() {
         .collect();
     assert_eq!(idle.len(), 2, "{trace}");
     for calls in idle {
-        // The rest of the line that said so, and the wait itself.
+        // After the rest of the line that said so: the wait, and a look before and after it.
         let calls: Vec<&str> = calls.lines().skip(1).collect();
         println!("{calls:#?}");
-        assert_eq!(calls.len(), 1, "{calls:#?}");
+        assert!(calls.len() <= 6, "{calls:#?}");
     }
 }
 
@@ -95,6 +95,7 @@ fn an_old_program_that_closes_all_descriptors_can_wait_all_the_same() {
 #[test]
 fn numbers_that_the_program_has_taken_for_its_files_are_left_alone() {
     passes("wait", &["all-closed-and-taken"]);
+    passes("wait", &["all-closed-and-taken-by-epoll"]);
 }
 
 #[test]
@@ -161,6 +162,16 @@ fn a_child_with_its_parents_pid_is_another_process() {
 #[test]
 fn a_child_that_says_it_is_one_has_nothing_of_its_parents_open() {
     passes("forks", &["nothing-is-left-open"]);
+}
+
+#[test]
+fn a_child_that_closed_all_keeps_what_it_has_opened_then() {
+    passes("forks", &["child-closes-all"]);
+}
+
+#[test]
+fn a_child_of_many_threads_finds_nothing_locked() {
+    passes("threads", &["fork-meanwhile"]);
 }
 
 #[test]

@@ -163,7 +163,7 @@ static void kernel(void)
     /* The number of the timer stands where the pid would, its overruns where the uid would. */
     check(rsd_flag_signal(SIGRTMIN + 1, NULL, 1) == 0);
     struct sigevent event = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGRTMIN + 1 };
-    struct itimerspec often = { { 0, 1000 }, { 0, 1000 } };
+    struct itimerspec often = { { 0, 1000000 }, { 0, 1000000 } };
     timer_t timer;
     for (int i = 0; i < 3; i++)
         check(timer_create(CLOCK_MONOTONIC, &event, &timer) == 0);

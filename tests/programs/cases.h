@@ -82,7 +82,11 @@ static inline pid_t checked_fork(void)
 static inline void check_ends_well(pid_t child)
 {
     int status;
-    check(waitpid(child, &status, 0) == child);
+    pid_t ended;
+    do
+        ended = waitpid(child, &status, 0);
+    while (ended == -1 && errno == EINTR);
+    check(ended == child);
     check(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
@@ -101,12 +105,12 @@ static inline void await(int fd)
     check(got == 1);
 }
 
-/* From here on no descriptor can be opened, until the limit is set back. */
+/* From here on no descriptor can be opened, until the limit is set back. Not 0: poll(2) minds. */
 static inline struct rlimit forbid_descriptors(void)
 {
     struct rlimit before;
     check(getrlimit(RLIMIT_NOFILE, &before) == 0);
-    struct rlimit none = { .rlim_cur = 0, .rlim_max = before.rlim_max };
+    struct rlimit none = { .rlim_cur = 3, .rlim_max = before.rlim_max };
     check(setrlimit(RLIMIT_NOFILE, &none) == 0);
     return before;
 }

@@ -19,7 +19,7 @@ static int called, last_pid, last_status;
 static void note(int pid, int status, void *arg)
 {
     check(arg == &called);
-    check(pid == -1 || kill(pid, 0) == -1); /* it is waited for */
+    check(status == -1 || kill(pid, 0) == -1); /* it is waited for */
     called++;
     last_pid = pid;
     last_status = status;
@@ -115,8 +115,9 @@ static void how_it_ended(void)
         check(WIFEXITED(status) && WEXITSTATUS(status) == (statuses[i] & 255));
     }
     for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
-        pid_t twin = ends_by(signals[i]), child = ends_by(signals[i]);
+        pid_t twin = ends_by(signals[i]); /* one after the other: there is one name for a core */
         check(waitpid(twin, &status, 0) == twin);
+        pid_t child = ends_by(signals[i]);
         check(rsd_watch_child(child, note, &called) == 0);
         check_told(child, status);
         check(WIFSIGNALED(status) && WTERMSIG(status) == signals[i]);
@@ -124,12 +125,13 @@ static void how_it_ended(void)
     check_quiet();
 }
 
-/* Where the system lets it write one: prints whether it did. */
+/* Where the system lets a process write one. */
 static void core(void)
 {
     int status;
-    pid_t twin = ends_by(SIGABRT), child = ends_by(SIGABRT);
+    pid_t twin = ends_by(SIGABRT);
     check(waitpid(twin, &status, 0) == twin);
+    pid_t child = ends_by(SIGABRT);
     check(rsd_watch_child(child, note, &called) == 0);
     check_told(child, status);
     if (!WCOREDUMP(status))
@@ -543,6 +545,37 @@ static void stolen(void)
     check_quiet();
 }
 
+/* Stolen, and a new child of the program has the same pid by then: that one is left alone. */
+static void pid_again(void)
+{
+    int status;
+    become_process_1();
+    int last_pid_of_all = open("/proc/sys/kernel/ns_last_pid", O_WRONLY | O_CLOEXEC);
+    if (last_pid_of_all == -1)
+        _exit(CANNOT_RUN_HERE);
+    pid_t first = ended(1);
+    check(rsd_watch_child(first, note, &called) == 0);
+    check(waitpid(-1, NULL, 0) == first);
+    check(dprintf(last_pid_of_all, "%d", first - 1) > 0);
+    pid_t second = lives();
+    check(second == first);
+    check(rsd_wait(LONG_MS) == RSD_CALLBACK_RAN);
+    check(called == 1 && last_pid == first && last_status == -1);
+    check_quiet();
+    /* Also where it has ended, too. */
+    release();
+    check(waitpid(second, &status, 0) == second && WEXITSTATUS(status) == 5);
+    first = ended(1);
+    check(rsd_watch_child(first, note, &called) == 0);
+    check(waitpid(-1, NULL, 0) == first);
+    check(dprintf(last_pid_of_all, "%d", first - 1) > 0);
+    second = ended(2);
+    check(second == first);
+    check(rsd_wait(LONG_MS) == RSD_CALLBACK_RAN);
+    check(called == 2 && last_pid == first && last_status == -1);
+    check(waitpid(second, &status, 0) == second && WEXITSTATUS(status) == 2);
+}
+
 int main(int argc, char *argv[])
 {
     static const struct one_case cases[] = {
@@ -559,6 +592,7 @@ int main(int argc, char *argv[])
         { "own-children", own_children },
         { "own-handler", own_handler },
         { "stolen", stolen },
+        { "pid-again", pid_again },
         { NULL, NULL },
     };
     if (argc == 3)

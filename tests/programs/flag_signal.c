@@ -332,9 +332,10 @@ static void two_terms_each_the_first(void)
     check(rsd_flag_signal(SIGTERM, &flag, 1) == 0);
     check(rsd_set_signal_options(SIGTERM, RSD_SIGNAL_SECOND_ENDS) == 0);
     raise(SIGTERM);
+    check(rsd_flag_signal(SIGTERM, &flag, 1) == 0); /* sets 0 */
     check(rsd_set_signal_options(SIGTERM, RSD_SIGNAL_SECOND_ENDS) == 0);
     raise(SIGTERM);
-    check(rsd_flag_signal(SIGTERM, &flag, 1) == 0); /* sets 0 */
+    check(rsd_flag_signal(SIGTERM, &flag, 1) == 0);
     raise(SIGTERM);
     raise(SIGTERM);
 }

@@ -54,7 +54,7 @@ static void signal_and_wait(void)
     check(rsd_fd() > 2);
     only_signal();
     check(is_readable(rsd_fd()) && rsd_dispatch() == RSD_SIGNAL_ARRIVED);
-    check(!is_readable(rsd_fd()));
+    check(!is_readable(rsd_fd()) && told_of(SIGUSR1, 1));
 }
 
 static void say_it_and_signal(void)
@@ -311,6 +311,35 @@ static void nothing_is_left_open(void)
     check(rsd_wait(LONG_MS) == RSD_CALLBACK_RAN);
 }
 
+/* A child of the old kind, which closes all and opens files of its own on the numbers. */
+static void child_closes_all(void)
+{
+    int held[2];
+    check(rsd_flag_signal(SIGUSR1, &flag, 1) == 0);
+    pid_t watched = lives(held);
+    check(rsd_watch_child(watched, note, &called) == 0);
+    check(rsd_fd() > 2);
+    for (int says_it = 0; says_it < 2; says_it++) {
+        pid_t child = checked_fork();
+        if (child == 0) {
+            for (int fd = 3; fd < 1024; fd++)
+                close(fd);
+            for (int fd = 3; fd < 40; fd++)
+                check(open("/dev/null", O_RDWR) == fd);
+            if (says_it)
+                check(rsd_after_fork() == 0);
+            signal_and_wait();
+            use_everything();
+            for (int fd = 3; fd < 40; fd++)
+                check(fcntl(fd, F_GETFD) == 0);
+            _exit(0);
+        }
+        check_ends_well(child);
+    }
+    close(held[1]);
+    check(rsd_wait(LONG_MS) == RSD_CALLBACK_RAN);
+}
+
 /* The lock of the parent does not outlive it in a child that has said that it is one. */
 static void lock_is_the_parents(void)
 {
@@ -409,6 +438,7 @@ int main(int argc, char *argv[])
         { "watches", watches },
         { "fork-in-callback", fork_in_callback },
         { "nothing-is-left-open", nothing_is_left_open },
+        { "child-closes-all", child_closes_all },
         { "lock-is-the-parents", lock_is_the_parents },
         { "no-child", no_child },
         { "same-pid", same_pid },

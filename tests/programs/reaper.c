@@ -231,21 +231,48 @@ static void on_and_off(void)
     check(rsd_reap_children(0) == 0 && sigchld() == own_handler);
 }
 
+/* SIGCHLD can be flagged besides, before and after. */
+static void flagged(void)
+{
+    for (int flags_first = 0; flags_first < 2; flags_first++) {
+        if (flags_first)
+            check(rsd_flag_signal(SIGCHLD, &flag, 1) == 0);
+        check(rsd_reap_children(1) == 0);
+        if (!flags_first)
+            check(rsd_flag_signal(SIGCHLD, &flag, 1) == 0);
+        pid_t child = exits(1);
+        long long start = now_us();
+        int told = 0;
+        while (!is_gone(child) || !(told & RSD_SIGNAL_ARRIVED)) {
+            check(now_us() - start < LONG_MS * 1000LL);
+            told |= rsd_wait(10);
+        }
+        check(flag == 1);
+        check(rsd_reap_children(0) == 0);
+        flag = 0;
+        child = ended(2);
+        check(rsd_wait(LONG_MS) == RSD_SIGNAL_ARRIVED && flag == 1);
+        int status;
+        check(waitpid(child, &status, 0) == child && WEXITSTATUS(status) == 2);
+        flag = 0;
+        check(rsd_restore_signal(SIGCHLD) == 0 && sigchld() == SIG_DFL);
+    }
+}
+
 static void refused(void)
 {
-    signal(SIGCHLD, own_handler);
-    check_refused(rsd_reap_children(1), EBUSY);
-    check(sigchld() == own_handler);
-    pid_t child = ended(5);
-    check_full_wait(50);
     int status;
-    check(waitpid(child, &status, 0) == child && WEXITSTATUS(status) == 5);
-
-    signal(SIGCHLD, SIG_DFL);
     struct rlimit before = forbid_descriptors();
     check_refused(rsd_reap_children(1), EMFILE);
     check(sigchld() == SIG_DFL);
     allow_descriptors(before);
+    pid_t child = ended(5);
+    check_full_wait(50);
+    check(waitpid(child, &status, 0) == child && WEXITSTATUS(status) == 5);
+
+    signal(SIGCHLD, own_handler);
+    check_refused(rsd_reap_children(1), EBUSY);
+    check(sigchld() == own_handler);
     child = ended(5);
     check_full_wait(50);
     check(waitpid(child, &status, 0) == child && WEXITSTATUS(status) == 5);
@@ -336,6 +363,7 @@ int main(int argc, char *argv[])
         { "as-process-1", as_process_1 },
         { "as-subreaper", as_subreaper },
         { "on-and-off", on_and_off },
+        { "flagged", flagged },
         { "refused", refused },
         { "own-children", own_children },
         { "restarts", restarts },

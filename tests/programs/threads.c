@@ -91,6 +91,7 @@ static void two_wait(void)
 {
     check(rsd_flag_signal(SIGUSR1, NULL, 1) == 0);
     pthread_t first = start(wait_for_it, NULL), second = start(wait_for_it, NULL);
+    block_all(); /* so that one of those that wait receives it */
     for (int round = 0; round < 2000; round++) {
         int before = told;
         long long begin = now_us();
@@ -197,6 +198,41 @@ static void all_ask_first(void)
     }
 }
 
+static void *use_always(void *unused)
+{
+    struct rsd_signal_info info = { .size = sizeof info };
+    block_all();
+    while (!is_over) {
+        check(rsd_wait(0) != -1);
+        check(rsd_next_signal(&info) != -1);
+        check(rsd_flag_signal(SIGUSR2, &flag, 1) == 0);
+        block_all();
+    }
+    return unused;
+}
+
+/* A child finds nothing that is locked by a thread which it does not have. */
+static void fork_meanwhile(void)
+{
+    check(rsd_flag_signal(SIGUSR1, &flag, 1) == 0);
+    pthread_t other = start(use_always, NULL);
+    for (int round = 0; round < 1000; round++) {
+        pid_t child = checked_fork();
+        if (child == 0) {
+            alarm(10); /* which ends it, if it waits for ever */
+            if (round % 2 == 0)
+                check(rsd_after_fork() == 0);
+            check(kill(getpid(), SIGUSR1) == 0);
+            check(rsd_wait(LONG_MS) == RSD_SIGNAL_ARRIVED);
+            check(rsd_flag_signal(SIGUSR2, &flag, 1) == 0);
+            _exit(0);
+        }
+        check_ends_well(child);
+    }
+    is_over = 1;
+    join(other);
+}
+
 static atomic_int called;
 
 static void note_child(int pid, int status, void *arg)
@@ -276,6 +312,7 @@ int main(int argc, char *argv[])
         { "two-wait", two_wait },
         { "next-is-hammered", next_is_hammered },
         { "all-ask-first", all_ask_first },
+        { "fork-meanwhile", fork_meanwhile },
         { "children", children },
         { "callback", callback },
         { NULL, NULL },
