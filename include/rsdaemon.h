@@ -113,7 +113,7 @@
  *
  * @param pid     the child
  * @param status  as of waitpid(2), for WIFEXITED() and its like; -1 if somebody else in this
- *                process has waited for the child
+ *                process has waited for the child, or nobody can because SIGCHLD is ignored
  * @param arg     as given to rsd_watch_child()
  */
 typedef void (*rsd_child_callback)(int pid, int status, void *arg);
@@ -167,8 +167,7 @@ struct rsd_result {
      */
     int pid;
     /**
-     * As of waitpid(2), for WIFEXITED() and its like; -1 if somebody else in this process has waited
-     * for it.
+     * As of waitpid(2), for WIFEXITED() and its like; -1 if that is not known (see ECHILD below).
      */
     int status;
     /**
@@ -429,7 +428,9 @@ int rsd_reap_children(int on);
  *                            but has a length
  *                 ETIMEDOUT  the time was over
  *                 ECANCELED  a shutdown flag is raised, or rsd_end_command() was called
- *                 ECHILD     somebody else in this process has waited for the command
+ *                 E2BIG      options is of a newer version than this library, or as of execve(2)
+ *                 ECHILD     somebody else in this process has waited for the command, or nobody
+ *                            can because SIGCHLD is ignored, or SIGKILL could not end it
  *                 ENOENT, EACCES, ENOEXEC or another errno of execve(2)
  *                 ENOSYS     the kernel has no pidfd_open(2) (before Linux 5.3)
  *                 EAGAIN, EMFILE, ENFILE, ENOMEM or another errno of pipe(2), memfd_create(2),
@@ -687,7 +688,7 @@ int rsd_wait(int ms);
  *
  * @return  0, also in a process that is no forked child
  *
- * Call it while the child has one thread. Not async-signal-safe. Since 0.1.
+ * Not thread-safe: call it while the child has one thread. Not async-signal-safe. Since 0.1.
  */
 int rsd_after_fork(void);
 
@@ -784,8 +785,9 @@ int rsd_install_signal_flags(volatile sig_atomic_t *shutdown_flag,
  * the program had it blocked or ignored. It interrupts system calls: sleep(3) returns early, others
  * fail with EINTR, as signal(7) says; see rsd_set_signal_options().
  *
- * SIGTERM, SIGINT and SIGQUIT mean shutdown where they are flagged: they end commands that
- * rsd_run() and rsd_spawn() run.
+ * SIGTERM, SIGINT and SIGQUIT mean shutdown where they are flagged: as long as such a flag has its
+ * value, or without a variable until rsd_next_signal() has told of the signal, commands of rsd_run()
+ * and rsd_spawn() are ended.
  *
  * A forked child keeps handler and flag. A signal that it gets wakes the child and nobody else, and
  * what its parent got is none of its. A program that is executed starts with the default action.
@@ -801,7 +803,9 @@ int rsd_install_signal_flags(volatile sig_atomic_t *shutdown_flag,
  *
  * Thread-safe, but signal actions belong to the process. Not async-signal-safe. Since 0.1.
  */
-int rsd_flag_signal(int signo, volatile sig_atomic_t *flag, int value);
+int rsd_flag_signal(int signo,
+                    volatile sig_atomic_t *flag,
+                    int value);
 
 /**
  * Ignore a signal, in this program only.

@@ -64,10 +64,13 @@ pub fn watch(pid: libc::pid_t, callback: ChildCallback) -> Result<()> {
     }
     let is_child = process::wait(Wait::Process(pid), libc::WNOHANG | libc::WNOWAIT);
     is_child.or_cannot("watch a process that is no child")?;
-    add(pid, Whose::Program(callback)).map(drop)
+    match add(pid, Whose::Program(callback)) {
+        Err(Error(Errno::ESRCH)) => Err(Errno::ECHILD).or_cannot("watch a child"),
+        added => added.map(drop),
+    }
 }
 
-/// Watches a child; returns its number here.
+/// Watches a child; returns its number here. ESRCH: it has ended, and somebody has waited for it.
 pub fn add(pid: libc::pid_t, whose: Whose) -> Result<usize> {
     CHILDREN.with(|children| {
         if children.table.iter().any(|(_, child)| child.pid == pid) {
@@ -117,6 +120,9 @@ pub fn forget(pid: libc::pid_t) -> Result<()> {
 pub fn release(number: usize) {
     CHILDREN.with(|children| {
         children.table.take(number).as_mut().map(Child::leave_alone);
+        if children.reaps {
+            signals::look_for_children(); // it was in the way of seeing others
+        }
     });
 }
 

@@ -22,7 +22,7 @@ use crate::{
         callback::Callback,
         epoll, file,
         memory::{Bytes, Table},
-        process::{self, Arguments, Own},
+        process::{self, Arguments, Own, Wait},
     },
 };
 
@@ -97,7 +97,8 @@ enum Stage {
 
 struct Command {
     pid: libc::pid_t,
-    child: usize,
+    /// None: it is gone.
+    child: Option<usize>,
     stage: Stage,
     has_ended: bool,
     error: Option<Errno>,
@@ -153,7 +154,7 @@ pub fn start(
     let pid = spawned.or_cannot_at("run", arguments.first())?;
     let command = Command {
         pid,
-        child: usize::MAX,
+        child: None,
         stage: Stage::Running,
         has_ended: false,
         error: None,
@@ -177,14 +178,23 @@ fn enter(command: Command) -> Result<usize> {
     let pid = command.pid;
     COMMANDS.with(|commands| {
         let number = commands.insert(Entry::Running(command)).or_cannot("keep a command")?;
-        let entered = children::add(pid, Whose::Command(number)).and_then(|child| {
+        let child = match children::add(pid, Whose::Command(number)) {
+            // Somebody else has waited for it. The main loop finds that out.
+            Err(Error(Errno::ESRCH)) => Ok(None),
+            child => child.map(Some),
+        };
+        let entered = child.and_then(|child| {
             let Some(command) = commands.get(number).and_then(running) else { return Ok(()) };
             command.child = child;
+            if child.is_none() {
+                command.has_ended = true;
+                command.deadline = Some(process::monotonic_ms());
+            }
             let attended = command.out.attend(Source::Output(number));
             let attended = attended.and_then(|()| command.err.attend(Source::Errors(number)));
             let attended = attended.and_then(|()| arm(commands));
             if attended.is_err() {
-                children::release(child);
+                child.into_iter().for_each(children::release);
             }
             attended.or_cannot("wait for a command")
         });
@@ -201,8 +211,27 @@ fn enter(command: Command) -> Result<usize> {
     })
 }
 
+/// Does nothing if somebody else has waited for the first process: its number may be a stranger's.
 fn kill_group(pid: libc::pid_t, signal: Signal) {
-    let _ = killpg(Pid::from_raw(pid), signal);
+    if process::wait(Wait::Process(pid), libc::WNOHANG | libc::WNOWAIT).is_ok() {
+        let _ = killpg(Pid::from_raw(pid), signal);
+    }
+}
+
+/// The descriptors of the main loop were lost: adds the commands' again.
+pub fn watch_again() {
+    COMMANDS.with(|commands| {
+        for (number, entry) in commands.iter() {
+            let Some(command) = running(entry) else { continue };
+            if command.out.attend(Source::Output(number)).is_err() {
+                command.out.lose();
+            }
+            if command.err.attend(Source::Errors(number)).is_err() {
+                command.err.lose();
+            }
+        }
+        let _ = arm(commands);
+    });
 }
 
 /// The main loop wakes for the earliest deadline.
@@ -261,12 +290,15 @@ impl Stream {
                 Err(Errno::EINTR) => {}
                 Err(Errno::EAGAIN) => return,
                 Ok(None) => return self.close(),
-                Err(_) => {
-                    self.output.is_cut = true;
-                    return self.close();
-                }
+                Err(_) => return self.lose(),
             }
         }
+    }
+
+    /// It cannot be read any more.
+    fn lose(&mut self) {
+        self.output.is_cut = true;
+        self.close();
     }
 
     fn close(&mut self) {
@@ -319,15 +351,14 @@ impl Command {
         }
         let status = match self.has_ended {
             true => {
-                children::release(self.child);
+                self.child.into_iter().for_each(children::release);
                 process::wait_status(self.pid, libc::WNOHANG).ok().flatten().unwrap_or(UNKNOWN)
             }
             false => {
-                children::abandon(self.child);
+                self.child.into_iter().for_each(children::abandon);
                 UNKNOWN
             }
         };
-        signals::look_for_children(); // it may have been in the way
         let outcome = Outcome {
             pid: self.pid,
             status,

@@ -36,6 +36,7 @@ pub type Call = fn(Told);
 pub fn fd() -> Result<c_int> {
     if poller::was_lost() {
         children::watch_again();
+        command::watch_again();
     }
     poller::fd()
 }

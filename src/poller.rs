@@ -1,7 +1,8 @@
 //! The one descriptor of the main loop, and what makes it readable: a bell that the signal handler
 //! rings, a timer, and the descriptors that other rooms add.
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
+use core::mem::ManuallyDrop;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 
@@ -52,9 +53,9 @@ impl Source {
 }
 
 struct Poller {
-    epoll: OwnedFd,
-    bell: OwnedFd,
-    timer: Option<OwnedFd>,
+    epoll: ManuallyDrop<OwnedFd>,
+    bell: ManuallyDrop<OwnedFd>,
+    timer: Option<ManuallyDrop<OwnedFd>>,
     /// When the timer is to come, in monotonic milliseconds.
     timer_at: Option<i64>,
 }
@@ -74,7 +75,28 @@ impl Poller {
         let epoll = epoll::create()?;
         let bell = epoll::add_bell(epoll.as_fd())?;
         signal::set_bell(epoll.as_fd(), bell.as_fd());
+        let (epoll, bell) = (ManuallyDrop::new(epoll), ManuallyDrop::new(bell));
         Ok(Poller { epoll, bell, timer: None, timer_at: None })
+    }
+
+    fn is_intact(&self) -> bool {
+        epoll::contains(self.epoll.as_fd(), self.bell.as_fd())
+    }
+}
+
+impl Drop for Poller {
+    /// Closes what still is ours; other numbers are closed by whoever has them now.
+    fn drop(&mut self) {
+        if !self.is_intact() {
+            return;
+        }
+        if let Some(timer) = self.timer.take() {
+            if epoll::contains(self.epoll.as_fd(), timer.as_fd()) {
+                drop(ManuallyDrop::into_inner(timer));
+            }
+        }
+        file::close(self.bell.as_raw_fd());
+        file::close(self.epoll.as_raw_fd());
     }
 }
 
@@ -82,17 +104,12 @@ impl Poller {
 /// Then it is forgotten, and everybody has to add their descriptors again.
 #[inline(never)]
 pub fn was_lost() -> bool {
-    POLLER.with(|place| {
-        let Some(poller) = place.as_ref() else { return false };
-        if epoll::has_bell(poller.epoll.as_fd(), poller.bell.as_fd()) {
-            return false;
+    POLLER.with(|poller| {
+        let is_lost = poller.as_ref().is_some_and(|poller| !poller.is_intact());
+        if is_lost {
+            *poller = None;
         }
-        if let Some(poller) = place.take() {
-            // Not ours any more: whoever has the numbers now closes them.
-            let _ = (poller.epoll.into_raw_fd(), poller.bell.into_raw_fd());
-            let _ = poller.timer.map(OwnedFd::into_raw_fd);
-        }
-        true
+        is_lost
     })
 }
 
@@ -130,7 +147,7 @@ pub fn wake_at(at_ms: Option<i64>) -> nix::Result<()> {
                 let timer = epoll::timer()?;
                 let number = Source::Timer.number();
                 epoll::add(poller.epoll.as_fd(), timer.as_fd(), number)?;
-                poller.timer.insert(timer)
+                poller.timer.insert(ManuallyDrop::new(timer))
             }
         };
         epoll::set_timer(timer.as_fd(), at_ms)?;

@@ -156,6 +156,13 @@ pub fn restore(signo: c_int) -> Result<()> {
     let mut claimed = BEFORE.lock();
     let claimed = claimed.get_mut(signo as usize).filter(|before| before.is_claimed);
     let Some(before) = claimed else { return Ok(()) };
+    let nowhere = Flag { place: core::ptr::null_mut(), value: 0 };
+    signal::forget_arrived(signo);
+    let reaps = signal::response(signo).0 & response::REAPS;
+    if reaps != 0 {
+        signal::respond(signo, reaps, nowhere);
+        return Ok(());
+    }
     let is_ours = now.is_ours() || matches!(signo, SIGTTIN | SIGTTOU) && now.is_ignore();
     if is_ours {
         if before.was_blocked {
@@ -164,8 +171,7 @@ pub fn restore(signo: c_int) -> Result<()> {
         }
         signal::set_action(signo, &before.action).or_cannot("restore a signal")?;
     }
-    signal::respond(signo, 0, Flag { place: core::ptr::null_mut(), value: 0 });
-    signal::forget_arrived(signo);
+    signal::respond(signo, 0, nowhere);
     *before = UNCLAIMED;
     Ok(())
 }
@@ -237,11 +243,8 @@ pub fn claim_child() -> Result<()> {
 
 pub fn give_back_child() -> Result<()> {
     let (now, flag) = signal::response(SIGCHLD);
-    if now & response::FLAGS != 0 {
-        signal::respond(SIGCHLD, response::FLAGS, flag);
-        return Ok(());
-    }
-    restore(SIGCHLD)
+    signal::respond(SIGCHLD, now & response::FLAGS, flag);
+    if now & response::FLAGS != 0 { Ok(()) } else { restore(SIGCHLD) }
 }
 
 /// Waits in this thread for a signal, without any descriptor, for at most `limit_ms` (-1: no limit).

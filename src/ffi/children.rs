@@ -9,7 +9,7 @@ use crate::{children, error::Error, sys::callback::Callback};
 ///
 /// @param pid     the child
 /// @param status  as of waitpid(2), for WIFEXITED() and its like; -1 if somebody else in this
-///                process has waited for the child
+///                process has waited for the child, or nobody can because SIGCHLD is ignored
 /// @param arg     as given to rsd_watch_child()
 #[allow(non_camel_case_types)] // as C has it
 pub type rsd_child_callback =

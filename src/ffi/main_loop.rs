@@ -94,7 +94,7 @@ pub extern "C" fn rsd_wait(ms: c_int) -> c_int {
 ///
 /// @return  0, also in a process that is no forked child
 ///
-/// Call it while the child has one thread. Not async-signal-safe. Since 0.1.
+/// Not thread-safe: call it while the child has one thread. Not async-signal-safe. Since 0.1.
 #[unsafe(no_mangle)]
 pub extern "C" fn rsd_after_fork() -> c_int {
     run(|| {

@@ -48,14 +48,15 @@ pub fn ring(epoll: i32, bell: i32) {
     let _ = control(epoll, libc::EPOLL_CTL_MOD, bell, events, BELL);
 }
 
-/// Whether these numbers are still the descriptors that `create` and `add_bell` made.
-pub fn has_bell(epoll: BorrowedFd, bell: BorrowedFd) -> bool {
-    let (epoll, bell) = (epoll.as_raw_fd(), bell.as_raw_fd());
-    match control(epoll, libc::EPOLL_CTL_ADD, bell, libc::EPOLLONESHOT, BELL) {
+/// Whether these numbers still are an epoll instance and a descriptor that was added to it. The
+/// program may have closed them and have put its own there.
+pub fn contains(epoll: BorrowedFd, fd: BorrowedFd) -> bool {
+    let (epoll, fd) = (epoll.as_raw_fd(), fd.as_raw_fd());
+    match control(epoll, libc::EPOLL_CTL_ADD, fd, libc::EPOLLONESHOT, BELL) {
         Err(errno) => errno == nix::errno::Errno::EEXIST,
         Ok(()) => {
-            // Two other files of the program's, on both numbers.
-            let _ = control(epoll, libc::EPOLL_CTL_DEL, bell, 0, 0);
+            // Another instance and another descriptor, both the program's.
+            let _ = control(epoll, libc::EPOLL_CTL_DEL, fd, 0, 0);
             false
         }
     }

@@ -161,6 +161,7 @@ pub struct Flag {
 
 /// Sets what the handler does. Returns what it did before.
 pub fn respond(signo: c_int, response: u32, flag: Flag) -> (u32, Flag) {
+    generation(); // not for the first time in the handler
     let Some(slot) = slot(signo) else { return (0, flag) };
     let value = slot.value.swap(flag.value, SeqCst);
     let place = slot.flag.swap(flag.place, SeqCst);
