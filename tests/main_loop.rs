@@ -121,27 +121,27 @@ fn nor_one_around_the_first_wait_of_a_process() {
 
 #[test]
 fn a_signal_that_another_thread_receives_ends_the_wait() {
-    passes("threads", &["another-receives"]);
+    passes("threads", &["another-receives", &rounds(300)]);
 }
 
 #[test]
 fn a_signal_that_the_waiting_thread_has_blocked_ends_the_wait() {
-    passes("threads", &["main-has-it-blocked"]);
+    passes("threads", &["main-has-it-blocked", &rounds(300)]);
 }
 
 #[test]
 fn of_two_threads_that_wait_one_is_told() {
-    passes("threads", &["two-wait"]);
+    passes("threads", &["two-wait", &rounds(2000)]);
 }
 
 #[test]
 fn threads_that_hammer_for_the_next_signal_get_each_once() {
-    passes("threads", &["next-is-hammered"]);
+    passes("threads", &["next-is-hammered", &rounds(20_000)]);
 }
 
 #[test]
 fn all_threads_get_the_same_descriptor() {
-    passes("threads", &["all-ask-first"]);
+    passes("threads", &["all-ask-first", &rounds(40)]);
 }
 
 #[test]
@@ -171,7 +171,7 @@ fn a_child_that_closed_all_keeps_what_it_has_opened_then() {
 
 #[test]
 fn a_child_of_many_threads_finds_nothing_locked() {
-    passes("threads", &["fork-meanwhile"]);
+    passes("threads", &["fork-meanwhile", &rounds(1000)]);
 }
 
 #[test]

@@ -188,13 +188,17 @@ static void kernel(void)
     check(next_is(SIGIO, 0, 1));
 }
 
+static void own_handler(int signo)
+{
+    (void)signo;
+}
+
 static void all_real_time(void)
 {
     int usable = 0;
     volatile sig_atomic_t flags[65] = { 0 };
     for (int signo = SIGRTMIN; signo <= SIGRTMAX; signo++) {
-        struct sigaction nothing = { .sa_handler = SIG_DFL };
-        if (sigaction(signo, &nothing, NULL) == -1)
+        if (signal(signo, own_handler) == SIG_ERR)
             continue; /* valgrind keeps the last one for itself */
         usable++;
         check(rsd_flag_signal(signo, &flags[signo], signo) == 0);

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -118,6 +119,18 @@ static inline struct rlimit forbid_descriptors(void)
 static inline void allow_descriptors(struct rlimit before)
 {
     check(setrlimit(RLIMIT_NOFILE, &before) == 0);
+}
+
+/* valgrind before 3.21 knows no pidfd_open(2), without which no child can be watched. */
+static inline int has_pidfd(void)
+{
+    return syscall(SYS_pidfd_open, -1, 0) == -1 && errno != ENOSYS;
+}
+
+static inline void need_pidfd(void)
+{
+    if (!has_pidfd())
+        _exit(CANNOT_RUN_HERE);
 }
 
 /* Goes on as process 1 of a new namespace; who called waits for it and ends as it does. */

@@ -595,6 +595,7 @@ int main(int argc, char *argv[])
         { "pid-again", pid_again },
         { NULL, NULL },
     };
+    need_pidfd();
     if (argc == 3)
         many = atoi(argv[2]);
     return run_case(cases, argc, argv);

@@ -198,6 +198,7 @@ static void use_everything(void)
 /* The parent's watches are its own, and go on after the child has called everything. */
 static void watches(void)
 {
+    need_pidfd();
     check(rsd_flag_signal(SIGUSR1, &flag, 1) == 0);
     for (size_t kind = 0; kind < 2; kind++) {
         for (int says_it = 0; says_it < 2; says_it++) {
@@ -258,6 +259,7 @@ static void fork_inside(int pid, int status, void *arg)
 
 static void fork_in_callback(void)
 {
+    need_pidfd();
     check(rsd_flag_signal(SIGUSR1, &flag, 1) == 0);
     for (stays_in_callback = 0; stays_in_callback < 2; stays_in_callback++) {
         called = 0;
@@ -286,6 +288,7 @@ static void fork_in_callback(void)
 /* rsd_after_fork() closes all that the parent had, and only that. */
 static void nothing_is_left_open(void)
 {
+    need_pidfd();
     char before[256], after[256];
     int held[2];
     pid_t watched = lives(held);
@@ -314,6 +317,7 @@ static void nothing_is_left_open(void)
 /* A child of the old kind, which closes all and opens files of its own on the numbers. */
 static void child_closes_all(void)
 {
+    need_pidfd();
     int held[2];
     check(rsd_flag_signal(SIGUSR1, &flag, 1) == 0);
     pid_t watched = lives(held);
@@ -343,9 +347,9 @@ static void child_closes_all(void)
 /* The lock of the parent does not outlive it in a child that has said that it is one. */
 static void lock_is_the_parents(void)
 {
-    int ends[2];
+    int ends[2], held[2];
     char name[] = "./lock-XXXXXX";
-    check(pipe(ends) == 0);
+    check(pipe(ends) == 0 && pipe(held) == 0);
     int made = mkstemp(name);
     check(made != -1);
     int lock = rsd_lock_pidfile(name);
@@ -354,7 +358,7 @@ static void lock_is_the_parents(void)
     if (child == 0) {
         check(rsd_after_fork() == 0);
         tell(ends[1]);
-        await(ends[0]);
+        await(held[0]);
         _exit(0);
     }
     await(ends[0]);
@@ -362,13 +366,14 @@ static void lock_is_the_parents(void)
     check(rsd_remove_pidfile(name, lock) == 0);
     lock = rsd_lock_pidfile(name);
     check(lock != -1 && rsd_remove_pidfile(name, lock) == 0);
-    tell(ends[1]);
+    tell(held[1]);
     check_ends_well(child);
     close(made);
 }
 
 static void no_child(void)
 {
+    need_pidfd();
     int held[2];
     check(rsd_after_fork() == 0);
     check(rsd_flag_signal(SIGUSR1, &flag, 1) == 0);
@@ -414,7 +419,8 @@ static int be_daemon(const char *pidfile)
     if (rsd_daemonize(RSD_OPTIONS(.pidfile = pidfile)) == -1)
         return 1;
     check_quiet(rsd_fd());
-    use_everything();
+    if (has_pidfd())
+        use_everything();
     flag = 0;
     pid_t child = checked_fork();
     if (child == 0) {

@@ -370,6 +370,7 @@ int main(int argc, char *argv[])
         { "storm", storm },
         { NULL, NULL },
     };
+    need_pidfd();
     if (argc == 3)
         many = atoi(argv[2]);
     return run_case(cases, argc, argv);

@@ -1,5 +1,5 @@
 /*
- * threads CASE: signals, waits and descriptors among several threads.
+ * threads CASE ROUNDS: signals, waits and descriptors among several threads.
  */
 #include <fcntl.h>
 #include <pthread.h>
@@ -8,6 +8,7 @@
 #include "cases.h"
 
 static volatile sig_atomic_t flag;
+static int rounds;
 static atomic_int is_over, told, started;
 
 static void block_all(void)
@@ -50,7 +51,7 @@ static void others_receive(int main_blocks)
     pthread_t other = start(take_signals, ends);
     if (main_blocks)
         block_all();
-    for (int round = 0; round < 300; round++) {
+    for (int round = 0; round < rounds; round++) {
         pid_t child = checked_fork();
         if (child == 0)
             _exit(kill(process, SIGUSR1) != 0);
@@ -92,7 +93,7 @@ static void two_wait(void)
     check(rsd_flag_signal(SIGUSR1, NULL, 1) == 0);
     pthread_t first = start(wait_for_it, NULL), second = start(wait_for_it, NULL);
     block_all(); /* so that one of those that wait receives it */
-    for (int round = 0; round < 2000; round++) {
+    for (int round = 0; round < rounds; round++) {
         int before = told;
         long long begin = now_us();
         check(kill(getpid(), SIGUSR1) == 0);
@@ -136,21 +137,21 @@ static void next_is_hammered(void)
     unsigned counts[2] = { 0, 0 };
     check(rsd_flag_signal(SIGRTMIN, &flag, 1) == 0);
     pthread_t first = start(ask_always, &counts[0]), second = start(ask_always, &counts[1]);
-    for (int round = 0; round < 20000; round++) {
+    for (int round = 0; round < rounds; round++) {
         check(raise(SIGRTMIN) == 0);
         check(rsd_wait(LONG_MS) == RSD_SIGNAL_ARRIVED);
     }
     is_over = 1;
     join(first);
     join(second);
-    check(counts[0] + counts[1] == 20000);
+    check(counts[0] + counts[1] == (unsigned)rounds);
 }
 
 static void *ask_descriptor(void *fd)
 {
     started++;
     while (started < 8)
-        continue;
+        sched_yield();
     *(int *)fd = rsd_fd();
     return NULL;
 }
@@ -167,7 +168,7 @@ static int open_descriptors(void)
 static void all_ask_first(void)
 {
     int usual = 0;
-    for (int round = 0; round < 40; round++) {
+    for (int round = 0; round < rounds; round++) {
         int ends[2], count;
         check(pipe(ends) == 0);
         pid_t child = checked_fork();
@@ -216,7 +217,7 @@ static void fork_meanwhile(void)
 {
     check(rsd_flag_signal(SIGUSR1, &flag, 1) == 0);
     pthread_t other = start(use_always, NULL);
-    for (int round = 0; round < 1000; round++) {
+    for (int round = 0; round < rounds; round++) {
         pid_t child = checked_fork();
         if (child == 0) {
             alarm(10); /* which ends it, if it waits for ever */
@@ -251,7 +252,7 @@ static void *dispatch_always(void *unused)
 
 static void *make_children(void *number)
 {
-    for (int i = 0; i < 100; i++) {
+    for (int i = 0; i < rounds; i++) {
         pid_t child = checked_fork();
         if (child == 0)
             _exit(*(int *)number);
@@ -263,20 +264,21 @@ static void *make_children(void *number)
 /* Threads fork and watch while others dispatch. */
 static void children(void)
 {
+    need_pidfd();
     int numbers[2] = { 11, 22 };
     pthread_t first = start(dispatch_always, NULL), second = start(dispatch_always, NULL);
     pthread_t third = start(make_children, &numbers[0]), fourth = start(make_children, &numbers[1]);
     join(third);
     join(fourth);
     long long begin = now_us();
-    while (called < 200) {
+    while (called < 2 * rounds) {
         check(now_us() - begin < LONG_MS * 1000LL);
         check(rsd_wait(10) != -1);
     }
     is_over = 1;
     join(first);
     join(second);
-    check(called == 200);
+    check(called == 2 * rounds);
 }
 
 /* A callback runs in the thread that dispatches. */
@@ -297,6 +299,7 @@ static void *wait_for_child(void *unused)
 
 static void callback(void)
 {
+    need_pidfd();
     pid_t child = checked_fork();
     if (child == 0)
         _exit(0);
@@ -317,5 +320,6 @@ int main(int argc, char *argv[])
         { "callback", callback },
         { NULL, NULL },
     };
+    rounds = argc == 3 ? atoi(argv[2]) : 1;
     return run_case(cases, argc, argv);
 }

@@ -204,7 +204,9 @@ static void no_descriptors(void)
 static void few_descriptors(void)
 {
     int used[64], count = 0;
-    struct rlimit limit = { .rlim_cur = 32, .rlim_max = 32 };
+    struct rlimit limit;
+    check(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+    limit.rlim_cur = 32;
     check(setrlimit(RLIMIT_NOFILE, &limit) == 0);
     while (count < 64 && (used[count] = dup(2)) != -1)
         count++;
