@@ -16,7 +16,7 @@ use crate::{
     children::{self, UNKNOWN, Whose},
     error::{Error, OrCannot, Result},
     kept::Kept,
-    poller::{self, Source},
+    poller::{self, Sleeper, Source},
     signals, stdio,
     sys::{
         callback::Callback,
@@ -167,8 +167,11 @@ pub fn start(
         client,
     };
     let entered = enter(command).inspect_err(|_| {
-        kill_group(pid, Signal::SIGKILL);
-        let _ = process::wait_status(pid, 0);
+        let child = Wait::Process(pid);
+        if process::wait(child, libc::WNOHANG | libc::WNOWAIT).is_ok() {
+            let _ = killpg(Pid::from_raw(pid), Signal::SIGKILL);
+            let _ = process::wait(child, 0);
+        }
     });
     entered.map(|number| (number, pid))
 }
@@ -194,7 +197,7 @@ fn enter(command: Command) -> Result<usize> {
             let attended = attended.and_then(|()| command.err.attend(Source::Errors(number)));
             let attended = attended.and_then(|()| arm(commands));
             if attended.is_err() {
-                child.into_iter().for_each(children::release);
+                child.map(children::collect);
             }
             attended.or_cannot("wait for a command")
         });
@@ -209,13 +212,6 @@ fn enter(command: Command) -> Result<usize> {
             }
         }
     })
-}
-
-/// Does nothing if somebody else has waited for the first process: its number may be a stranger's.
-fn kill_group(pid: libc::pid_t, signal: Signal) {
-    if process::wait(Wait::Process(pid), libc::WNOHANG | libc::WNOWAIT).is_ok() {
-        let _ = killpg(Pid::from_raw(pid), signal);
-    }
 }
 
 /// The descriptors of the main loop were lost: adds the commands' again.
@@ -235,12 +231,14 @@ pub fn watch_again() {
 }
 
 /// The main loop wakes for the earliest deadline.
+#[inline(never)]
 fn arm(commands: &mut Table<Entry>) -> nix::Result<()> {
     let deadlines = commands.iter().filter_map(|(_, entry)| running(entry)?.deadline);
-    poller::wake_at(deadlines.min())
+    poller::wake_at(Sleeper::Commands, deadlines.min())
 }
 
 /// A stream of ours and the end for the command.
+#[inline(never)]
 fn stream() -> nix::Result<(Stream, OwnedFd)> {
     let (read, write) = file::pipe()?;
     file::set_nonblocking(read.as_fd())?;
@@ -311,17 +309,24 @@ impl Stream {
 }
 
 impl Command {
+    /// Nothing if somebody else has waited for the first process: its number may be a stranger's.
+    fn signal(&self, signal: Signal) {
+        if self.child.is_some_and(children::is_there) {
+            let _ = killpg(Pid::from_raw(self.pid), signal);
+        }
+    }
+
     /// Goes on to the next stage.
     fn advance(&mut self, now: i64) {
         let next = i64::from(self.kill_after_ms) + 1;
         self.deadline = Some(now + next);
         match self.stage {
             Stage::Running => {
-                kill_group(self.pid, Signal::SIGTERM);
+                self.signal(Signal::SIGTERM);
                 self.stage = Stage::Ending;
             }
             Stage::Ending | Stage::Killed => {
-                kill_group(self.pid, Signal::SIGKILL);
+                self.signal(Signal::SIGKILL);
                 self.stage = Stage::Killed;
             }
         }
@@ -347,17 +352,15 @@ impl Command {
         self.out.close();
         self.err.close();
         if self.stage != Stage::Running {
-            kill_group(self.pid, Signal::SIGKILL);
+            self.signal(Signal::SIGKILL);
         }
-        let status = match self.has_ended {
-            true => {
-                self.child.into_iter().for_each(children::release);
-                process::wait_status(self.pid, libc::WNOHANG).ok().flatten().unwrap_or(UNKNOWN)
-            }
-            false => {
-                self.child.into_iter().for_each(children::abandon);
+        let status = match (self.child, self.has_ended) {
+            (Some(child), true) => children::collect(child),
+            (Some(child), false) => {
+                children::abandon(child);
                 UNKNOWN
             }
+            (None, _) => UNKNOWN,
         };
         let outcome = Outcome {
             pid: self.pid,
@@ -442,6 +445,7 @@ pub fn end(pid: libc::pid_t) -> Result<()> {
 }
 
 /// A client that waits finds the outcome in the table; a callback is for the main loop to call.
+#[inline(never)]
 fn conclude(commands: &mut Table<Entry>, number: usize) -> Option<Finished> {
     let entry = commands.get(number)?;
     let Entry::Running(command) = core::mem::replace(entry, Entry::Over(None)) else {

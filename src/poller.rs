@@ -8,6 +8,7 @@ use nix::errno::Errno;
 
 use crate::{
     error::{OrCannot, Result},
+    kept::Kept,
     sys::{
         epoll::{self, AT_ONCE},
         file,
@@ -54,10 +55,18 @@ impl Source {
 
 struct Poller {
     epoll: ManuallyDrop<OwnedFd>,
-    bell: ManuallyDrop<OwnedFd>,
+    bell: Kept,
     timer: Option<ManuallyDrop<OwnedFd>>,
     /// When the timer is to come, in monotonic milliseconds.
     timer_at: Option<i64>,
+    wanted_at: [Option<i64>; 2],
+}
+
+/// Who wants to be woken at some time. An index.
+#[derive(Clone, Copy)]
+pub enum Sleeper {
+    Commands,
+    Children,
 }
 
 static POLLER: Own<Option<Poller>> = Own::new();
@@ -73,14 +82,14 @@ impl Poller {
     #[inline(never)]
     fn make() -> nix::Result<Self> {
         let epoll = epoll::create()?;
-        let bell = epoll::add_bell(epoll.as_fd())?;
-        signal::set_bell(epoll.as_fd(), bell.as_fd());
-        let (epoll, bell) = (ManuallyDrop::new(epoll), ManuallyDrop::new(bell));
-        Ok(Poller { epoll, bell, timer: None, timer_at: None })
+        let bell = Kept::new(epoll::add_bell(epoll.as_fd())?)?;
+        signal::set_bell(epoll.as_fd(), bell.get()?, bell.inode());
+        let epoll = ManuallyDrop::new(epoll);
+        Ok(Poller { epoll, bell, timer: None, timer_at: None, wanted_at: [None; 2] })
     }
 
     fn is_intact(&self) -> bool {
-        epoll::contains(self.epoll.as_fd(), self.bell.as_fd())
+        self.bell.get().is_ok_and(|bell| epoll::contains(self.epoll.as_fd(), bell))
     }
 }
 
@@ -95,7 +104,6 @@ impl Drop for Poller {
                 drop(ManuallyDrop::into_inner(timer));
             }
         }
-        file::close(self.bell.as_raw_fd());
         file::close(self.epoll.as_raw_fd());
     }
 }
@@ -134,10 +142,14 @@ pub fn remove(fd: BorrowedFd) {
     });
 }
 
-/// Makes the descriptor readable at this time, at the latest; `None`: at no time.
+/// Makes the descriptor readable at this time, at the latest; `None`: not for this sleeper.
 #[inline(never)]
-pub fn wake_at(at_ms: Option<i64>) -> nix::Result<()> {
+pub fn wake_at(sleeper: Sleeper, at_ms: Option<i64>) -> nix::Result<()> {
     with(|poller| {
+        if let Some(wanted) = poller.wanted_at.get_mut(sleeper as usize) {
+            *wanted = at_ms;
+        }
+        let at_ms = poller.wanted_at.into_iter().flatten().min();
         if poller.timer_at == at_ms {
             return Ok(());
         }
@@ -165,9 +177,13 @@ pub fn ready() -> Result<[Option<Source>; AT_ONCE]> {
 }
 
 /// Waits until the descriptor or `also` is readable, or a handler has run (EINTR). Nothing is taken.
+/// EINVAL where RLIMIT_NOFILE allows not even that.
 pub fn wait(fd: i32, also: Option<BorrowedFd>, limit_ms: i32) -> nix::Result<()> {
     let fd = file::borrowed(fd).ok_or(Errno::EBADF)?;
-    file::poll([Some(fd), also], limit_ms).map(drop)
+    match also {
+        None => file::poll([Some(fd)], limit_ms).map(drop),
+        also => file::poll([Some(fd), also], limit_ms).map(drop),
+    }
 }
 
 /// A forked child makes its own.

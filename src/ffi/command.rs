@@ -88,8 +88,8 @@ pub type rsd_run_callback =
 ///
 /// @param argv     the command and its arguments, ended by NULL
 /// @param options  NULL: the defaults
-/// @param result   what it wrote, for rsd_free_result(); NULL: it does not matter. Set to NULL if
-///                 the call fails with another errno than ETIMEDOUT and ECANCELED.
+/// @param result   what it wrote, for rsd_free_result(); NULL: it does not matter. *result is set also
+///                 when the call fails: to NULL if the command was not run
 /// @return         the status as of waitpid(2), as from system(3): 0 is success; or -1 with errno set:
 ///                 EINVAL     argv is NULL or empty, or options has a wrong size, or input is NULL
 ///                            but has a length
@@ -99,7 +99,6 @@ pub type rsd_run_callback =
 ///                 ECHILD     somebody else in this process has waited for the command, or nobody
 ///                            can because SIGCHLD is ignored, or SIGKILL could not end it
 ///                 ENOENT, EACCES, ENOEXEC or another errno of execve(2)
-///                 ENOSYS     the kernel has no pidfd_open(2) (before Linux 5.3)
 ///                 EAGAIN, EMFILE, ENFILE, ENOMEM or another errno of pipe(2), memfd_create(2),
 ///                 vfork(2), or as for rsd_fd()
 ///
