@@ -206,8 +206,14 @@ pub fn text(bytes: &[u8]) -> String {
 /// what it printed. What says that it cannot run here is skipped; valgrind lacks some system calls.
 #[track_caller]
 pub fn passes(name: &str, arguments: &[&str]) -> String {
+    passes_in(&[], name, arguments)
+}
+
+#[track_caller]
+pub fn passes_in(environment: &[(&str, &str)], name: &str, arguments: &[&str]) -> String {
     let folder = Folder::new();
     let mut command = command(&program(&folder, name));
+    command.envs(environment.iter().copied());
     let output = run(command.args(arguments).current_dir(&folder));
     let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
     match output.status.code() {

@@ -106,13 +106,9 @@ static void sender(void)
 {
     pid_t first, second;
     check(rsd_flag_signal(SIGUSR1, NULL, 1) == 0);
-    check(rsd_flag_signal(SIGRTMIN, NULL, 1) == 0);
     sent_by(&first, SIGUSR1, nobody_else);
     sent_by(&second, SIGUSR1, nobody_else);
     check(next_is(SIGUSR1, second, 2)); /* the latest one */
-    union sigval value = { .sival_int = 1 };
-    check(sigqueue(getpid(), SIGRTMIN, value) == 0);
-    check(next_is(SIGRTMIN, getpid(), 1));
 }
 
 static void become_4711(void)

@@ -3,12 +3,7 @@
  * with its children itself. COUNT is how many, where it is about many.
  */
 #include <fcntl.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <spawn.h>
-#include <stddef.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
 
 #include "cases.h"
 
@@ -146,7 +141,7 @@ static void watching(void)
     pid_t child = ended(9);
     errno = 4711;
     check(rsd_watch_child(child, note, &called) == 0 && errno == 4711);
-    check(called == 0 && is_readable(fd));
+    check(called == 0 && is_readable_within(fd, LONG_MS));
     check(rsd_dispatch() == RSD_CALLBACK_RAN && called == 1);
     check(last_pid == child && WEXITSTATUS(last_status) == 9);
     check(!is_readable(fd) && rsd_dispatch() == 0);
@@ -233,6 +228,7 @@ static void arguments(void)
 
 static void no_descriptors(void)
 {
+    need_pidfd();
     pid_t child = ended(3);
     struct rlimit before = forbid_descriptors();
     check_refused(rsd_watch_child(child, note, &called), EMFILE);
@@ -246,29 +242,6 @@ static void no_descriptors(void)
     check_quiet();
     check(rsd_watch_child(child, note, &called) == 0);
     check_told(child, 3 << 8);
-}
-
-/* As on a kernel before Linux 5.3. */
-static void no_pidfd(void)
-{
-    struct sock_filter code[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_pidfd_open, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-    };
-    struct sock_fprog program = { sizeof code / sizeof *code, code };
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1
-        || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == -1)
-        _exit(CANNOT_RUN_HERE);
-    pid_t child = exits(3);
-    check_refused(rsd_watch_child(child, note, &called), ENOSYS);
-    int status;
-    check(waitpid(child, &status, 0) == child && WEXITSTATUS(status) == 3);
-    /* What needs none goes on. */
-    check(rsd_flag_signal(SIGUSR1, NULL, 1) == 0);
-    raise(SIGUSR1);
-    check(rsd_wait(LONG_MS) == RSD_SIGNAL_ARRIVED);
 }
 
 static void forgetting(void)
@@ -365,7 +338,7 @@ static void bounded(void)
     int signal_told = 0;
     while (called < many) {
         int before = called;
-        check(is_readable(fd));
+        check(is_readable_within(fd, LONG_MS));
         int result = rsd_dispatch();
         check(result > 0 && !(result & RSD_CALLBACK_RAN) == (called == before));
         if (result & RSD_SIGNAL_ARRIVED)
@@ -470,17 +443,17 @@ static void own_children(void)
     pid_t watched = ended(7), alive = lives();
     check(rsd_watch_child(watched, note, &called) == 0);
     check(rsd_watch_child(alive, note, &called) == 0);
+    check_told(watched, 7 << 8);
     for (int round = 0; round < 10; round++) {
         check(system("exit 7") == 7 << 8);
         FILE *output = popen("echo a; exit 4", "re");
         check(output != NULL && fgetc(output) == 'a');
         pid_t child = exits(round);
-        check(rsd_wait(1) == (round == 0 ? RSD_CALLBACK_RAN : 0));
+        check(rsd_wait(30) == 0);
         check(rsd_dispatch() == 0);
         check(pclose(output) == 4 << 8);
         check(waitpid(child, &status, 0) == child && WEXITSTATUS(status) == round);
     }
-    check(called == 1 && last_pid == watched);
     release();
     check_told(alive, 5 << 8);
 }
@@ -549,6 +522,7 @@ static void stolen(void)
 static void pid_again(void)
 {
     int status;
+    need_pidfd(); /* without, there is nothing by which to tell them apart */
     become_process_1();
     int last_pid_of_all = open("/proc/sys/kernel/ns_last_pid", O_WRONLY | O_CLOEXEC);
     if (last_pid_of_all == -1)
@@ -568,6 +542,7 @@ static void pid_again(void)
     first = ended(1);
     check(rsd_watch_child(first, note, &called) == 0);
     check(waitpid(-1, NULL, 0) == first);
+    check(lseek(last_pid_of_all, 0, SEEK_SET) == 0);
     check(dprintf(last_pid_of_all, "%d", first - 1) > 0);
     second = ended(2);
     check(second == first);
@@ -584,7 +559,6 @@ int main(int argc, char *argv[])
         { "watching", watching },
         { "arguments", arguments },
         { "no-descriptors", no_descriptors },
-        { "no-pidfd", no_pidfd },
         { "forgetting", forgetting },
         { "all-at-once", all_at_once },
         { "bounded", bounded },
@@ -595,7 +569,6 @@ int main(int argc, char *argv[])
         { "pid-again", pid_again },
         { NULL, NULL },
     };
-    need_pidfd();
     if (argc == 3)
         many = atoi(argv[2]);
     return run_case(cases, argc, argv);

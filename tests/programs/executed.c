@@ -129,8 +129,7 @@ static void daemon_with_everything(void)
         close(ends[1]);
         _exit(read(ends[0], &byte, 1) == 1);
     }
-    called = !has_pidfd();
-    check(called || rsd_watch_child(child, execute_in_callback, &called) == 0);
+    check(rsd_watch_child(child, execute_in_callback, &called) == 0);
     raise(SIGTERM);
     execute_by_all_means();
     check(rsd_wait(0) == RSD_SIGNAL_ARRIVED);

@@ -2,12 +2,7 @@
  * flag_signal CASE: what a signal does after rsd_flag_signal(), rsd_ignore_signal(),
  * rsd_restore_signal() and rsd_set_signal_options().
  */
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <pthread.h>
-#include <stddef.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <sys/time.h>
 
 #include "cases.h"
@@ -386,10 +381,7 @@ static void refuse(long call, int first)
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
     };
-    struct sock_fprog program = { sizeof code / sizeof *code, code };
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1
-        || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == -1)
-        _exit(CANNOT_RUN_HERE);
+    filter(code, sizeof code / sizeof *code);
 }
 
 static void sigaction_fails(void)

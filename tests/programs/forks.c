@@ -198,7 +198,6 @@ static void use_everything(void)
 /* The parent's watches are its own, and go on after the child has called everything. */
 static void watches(void)
 {
-    need_pidfd();
     check(rsd_flag_signal(SIGUSR1, &flag, 1) == 0);
     for (size_t kind = 0; kind < 2; kind++) {
         for (int says_it = 0; says_it < 2; says_it++) {
@@ -259,7 +258,6 @@ static void fork_inside(int pid, int status, void *arg)
 
 static void fork_in_callback(void)
 {
-    need_pidfd();
     check(rsd_flag_signal(SIGUSR1, &flag, 1) == 0);
     for (stays_in_callback = 0; stays_in_callback < 2; stays_in_callback++) {
         called = 0;
@@ -288,7 +286,6 @@ static void fork_in_callback(void)
 /* rsd_after_fork() closes all that the parent had, and only that. */
 static void nothing_is_left_open(void)
 {
-    need_pidfd();
     char before[256], after[256];
     int held[2];
     pid_t watched = lives(held);
@@ -317,7 +314,6 @@ static void nothing_is_left_open(void)
 /* A child of the old kind, which closes all and opens files of its own on the numbers. */
 static void child_closes_all(void)
 {
-    need_pidfd();
     int held[2];
     check(rsd_flag_signal(SIGUSR1, &flag, 1) == 0);
     pid_t watched = lives(held);
@@ -373,7 +369,6 @@ static void lock_is_the_parents(void)
 
 static void no_child(void)
 {
-    need_pidfd();
     int held[2];
     check(rsd_after_fork() == 0);
     check(rsd_flag_signal(SIGUSR1, &flag, 1) == 0);
@@ -419,8 +414,7 @@ static int be_daemon(const char *pidfile)
     if (rsd_daemonize(RSD_OPTIONS(.pidfile = pidfile)) == -1)
         return 1;
     check_quiet(rsd_fd());
-    if (has_pidfd())
-        use_everything();
+    use_everything();
     flag = 0;
     pid_t child = checked_fork();
     if (child == 0) {

@@ -4,7 +4,6 @@
  */
 #include <fcntl.h>
 #include <pthread.h>
-#include <sys/prctl.h>
 
 #include "cases.h"
 
@@ -370,7 +369,6 @@ int main(int argc, char *argv[])
         { "storm", storm },
         { NULL, NULL },
     };
-    need_pidfd();
     if (argc == 3)
         many = atoi(argv[2]);
     return run_case(cases, argc, argv);

@@ -264,7 +264,6 @@ static void *make_children(void *number)
 /* Threads fork and watch while others dispatch. */
 static void children(void)
 {
-    need_pidfd();
     int numbers[2] = { 11, 22 };
     pthread_t first = start(dispatch_always, NULL), second = start(dispatch_always, NULL);
     pthread_t third = start(make_children, &numbers[0]), fourth = start(make_children, &numbers[1]);
@@ -299,7 +298,6 @@ static void *wait_for_child(void *unused)
 
 static void callback(void)
 {
-    need_pidfd();
     pid_t child = checked_fork();
     if (child == 0)
         _exit(0);
