@@ -39,7 +39,7 @@ fn what_cannot_be_watched_is_refused() {
 
 #[test]
 fn a_child_that_there_is_no_descriptor_for_can_be_watched_later() {
-    passes("children", &["no-descriptors"]);
+    common::passes("children", &["no-descriptors"]);
 }
 
 #[test]
@@ -78,8 +78,13 @@ fn a_child_that_somebody_else_has_waited_for_is_told_of_without_a_status() {
 }
 
 #[test]
+fn an_old_program_that_closes_all_descriptors_is_told_of_children_all_the_same() {
+    passes("children", &["all-closed"]);
+}
+
+#[test]
 fn a_new_child_with_the_pid_of_one_that_was_stolen_is_left_alone() {
-    passes("children", &["pid-again"]);
+    common::passes("children", &["pid-again"]); // what only a pidfd can tell
 }
 
 #[test]
@@ -88,8 +93,9 @@ fn threads_may_watch_while_others_dispatch() {
 }
 
 #[test]
-fn a_callback_runs_in_the_thread_that_dispatches() {
+fn a_callback_runs_in_the_thread_that_dispatches_or_waits() {
     passes("threads", &["callback"]);
+    passes("threads", &["watch-meanwhile"]);
 }
 
 #[test]

@@ -80,9 +80,6 @@ static inline void need_pidfd(void)
 
 static inline int run_case(const struct one_case *cases, int argc, char *argv[])
 {
-    /* A page that is there: valgrind does not make one for a handler with SA_ONSTACK. */
-    volatile char stack[65536];
-    stack[0] = stack[sizeof stack - 1] = 0;
     if (getenv("OLD_KERNEL") != NULL)
         refuse_pidfd();
     for (; argc > 1 && cases->name != NULL; cases++) {

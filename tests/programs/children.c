@@ -486,8 +486,8 @@ static void own_handler(void)
         check(rsd_watch_child(watched, note, &called) == 0);
         int told = 0;
         while (!(told & RSD_CALLBACK_RAN) || own_child != 0) {
-            int result = rsd_wait(LONG_MS);
-            check(result > 0);
+            int result = rsd_wait(10); /* a handler of the program's own sets no flag of ours */
+            check(result >= 0);
             told |= result;
         }
         check(last_pid == watched && WEXITSTATUS(last_status) == round);
@@ -516,6 +516,29 @@ static void stolen(void)
     release();
     check_told(first, -1);
     check_quiet();
+}
+
+/* An old program that closes everything after its start, and opens files of its own then. */
+static void all_closed(void)
+{
+    pid_t first = lives(), second = ended(2);
+    check(rsd_watch_child(first, note, &called) == 0);
+    check(rsd_watch_child(second, note, &called) == 0);
+    int ends = dup2(gate[1], 200);
+    for (int fd = 3; fd < 1024; fd++)
+        if (fd != ends)
+            close(fd);
+    gate[1] = 0;
+    for (int fd = 3; fd < 40; fd++)
+        check(open("/dev/null", O_RDWR) == fd);
+    check_told(second, 2 << 8);
+    check(rsd_watch_child(ended(3), note, &called) == 0);
+    check(rsd_wait(LONG_MS) == RSD_CALLBACK_RAN && WEXITSTATUS(last_status) == 3);
+    check(rsd_wait(50) == 0);
+    close(ends);
+    check_told(first, 5 << 8);
+    for (int fd = 3; fd < 40; fd++)
+        check(fcntl(fd, F_GETFD) == 0);
 }
 
 /* Stolen, and a new child of the program has the same pid by then: that one is left alone. */
@@ -566,6 +589,7 @@ int main(int argc, char *argv[])
         { "own-children", own_children },
         { "own-handler", own_handler },
         { "stolen", stolen },
+        { "all-closed", all_closed },
         { "pid-again", pid_again },
         { NULL, NULL },
     };

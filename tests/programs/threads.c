@@ -305,6 +305,28 @@ static void callback(void)
     join(start(wait_for_child, NULL));
 }
 
+static void *call_without_limit(void *unused)
+{
+    started = 1;
+    check(rsd_wait(-1) == RSD_CALLBACK_RAN && called == 1);
+    return unused;
+}
+
+/* What another thread adds wakes one that waits already. */
+static void watch_meanwhile(void)
+{
+    int number = 3;
+    pthread_t other = start(call_without_limit, NULL);
+    while (!started)
+        sched_yield();
+    usleep(10000); /* so that it waits; if it does not yet, all the better */
+    pid_t child = checked_fork();
+    if (child == 0)
+        _exit(number);
+    check(rsd_watch_child(child, note_child, &number) == 0);
+    join(other);
+}
+
 int main(int argc, char *argv[])
 {
     static const struct one_case cases[] = {
@@ -316,6 +338,7 @@ int main(int argc, char *argv[])
         { "fork-meanwhile", fork_meanwhile },
         { "children", children },
         { "callback", callback },
+        { "watch-meanwhile", watch_meanwhile },
         { NULL, NULL },
     };
     rounds = argc == 3 ? atoi(argv[2]) : 1;
