@@ -204,7 +204,8 @@ pub fn ended_unseen() -> Option<usize> {
             is_any = true;
             *has_ended
         });
-        let next = is_any.then(|| process::monotonic_ms() + LOOK_EVERY_MS);
+        let pause = if ended.is_some() { 0 } else { LOOK_EVERY_MS };
+        let next = is_any.then(|| process::monotonic_ms() + pause);
         let _ = poller::wake_at(Sleeper::Children, next);
         ended.map(|(number, _)| number)
     })

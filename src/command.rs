@@ -255,11 +255,10 @@ impl Output {
 
     /// Reads once. Whether the end has come; EAGAIN if there is nothing yet.
     fn read(&mut self, pipe: BorrowedFd, limit: usize) -> nix::Result<Option<usize>> {
-        let mut rest = [0; 4096];
         let spare = self.bytes.spare(limit);
         let is_full = spare.is_empty();
         let count = match is_full {
-            true => read(pipe, &mut rest)?,
+            true => read(pipe, &mut [0; 4096])?,
             false => read(pipe, spare)?,
         };
         if count == 0 {

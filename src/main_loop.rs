@@ -47,6 +47,10 @@ pub fn dispatch(call: Call) -> Result<c_int> {
     turn(call)
 }
 
+/// How much is done in one turn of what no descriptor of its own tells; of the others the poller
+/// knows a limit.
+const AT_ONCE: usize = 32;
+
 /// Does what is ready.
 fn turn(call: Call) -> Result<c_int> {
     // The bell before the news: what rings after this is for the next turn.
@@ -62,7 +66,7 @@ fn turn(call: Call) -> Result<c_int> {
     for source in ready.into_iter().flatten() {
         match source {
             Source::Timer => {
-                while let Some(number) = children::ended_unseen() {
+                for number in (0..AT_ONCE).map_while(|_| children::ended_unseen()) {
                     tell(child_ended(number));
                 }
             }
@@ -74,7 +78,7 @@ fn turn(call: Call) -> Result<c_int> {
     if news.is_child {
         tell(children::reap_strangers().and_then(child_ended));
     }
-    while let Some(finished) = command::look_at_time() {
+    for finished in (0..AT_ONCE).map_while(|_| command::look_at_time()) {
         tell(Some(Told::Command(finished)));
     }
     Ok(happened)

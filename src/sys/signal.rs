@@ -37,11 +37,13 @@ impl Action {
         Action::new(libc::SIG_IGN)
     }
 
-    /// Does what `respond` says. SA_ONSTACK: on the alternate stack, if the program has made one.
+    /// Does what `respond` says, on the alternate stack if the program has made one. (Not asking for it
+    /// otherwise spares valgrind, which then does not find the ordinary one.)
     pub fn respond(flags: c_int) -> Self {
-        let handler: extern "C" fn(c_int, *const libc::siginfo_t, *const c_void) = on_signal;
+        let handler: Handler = on_signal;
         let mut action = Action::new(handler as libc::sighandler_t);
-        action.0.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | flags;
+        let stack = if has_alternate_stack() { libc::SA_ONSTACK } else { 0 };
+        action.0.sa_flags = libc::SA_SIGINFO | stack | flags;
         action.0.sa_mask = Set::all().0;
         action
     }
@@ -51,7 +53,8 @@ impl Action {
     }
 
     pub fn is_ours(&self) -> bool {
-        self.0.sa_sigaction == Action::respond(0).0.sa_sigaction
+        let handler: Handler = on_signal;
+        self.0.sa_sigaction == handler as libc::sighandler_t
     }
 
     /// Neither ignored nor the default.
@@ -66,6 +69,16 @@ impl Action {
     pub fn discards_children(&self) -> bool {
         self.is_ignore() || self.0.sa_flags & libc::SA_NOCLDWAIT != 0
     }
+}
+
+type Handler = extern "C" fn(c_int, *const libc::siginfo_t, *const c_void);
+
+fn has_alternate_stack() -> bool {
+    // SAFETY: all zeros is a valid stack_t: a null pointer and integers.
+    let mut stack: libc::stack_t = unsafe { core::mem::zeroed() };
+    // SAFETY: `stack` is writable and lives across the call; nothing is changed.
+    let asked = unsafe { libc::sigaltstack(ptr::null(), &mut stack) };
+    asked == 0 && stack.ss_flags & libc::SS_DISABLE == 0
 }
 
 pub fn action(signo: c_int) -> nix::Result<Action> {
