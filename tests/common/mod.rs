@@ -204,6 +204,28 @@ pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
+/// Runs "PROGRAM CASE ..." of tests/programs/NAME.c (see cases.h) in a folder of its own and returns
+/// what it printed. What says that it cannot run here is skipped; valgrind lacks some system calls.
+#[track_caller]
+pub fn passes(name: &str, arguments: &[&str]) -> String {
+    passes_in(&[], name, arguments)
+}
+
+#[track_caller]
+pub fn passes_in(environment: &[(&str, &str)], name: &str, arguments: &[&str]) -> String {
+    let folder = Folder::new();
+    let mut command = command(&program(&folder, name));
+    command.envs(environment.iter().copied());
+    let output = run(command.args(arguments).current_dir(&folder));
+    let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+    match output.status.code() {
+        Some(77) if test_with() == "valgrind" => {}
+        Some(77) => skip(&format!("{name} {arguments:?}")),
+        _ => assert!(output.status.success(), "{name} {arguments:?}: {}\n{stderr}", output.status),
+    }
+    stdout
+}
+
 /// Runs to the end, demands this status, and returns stderr without its last newline.
 #[track_caller]
 pub fn fail_with(status: i32, command: &mut Command) -> String {
