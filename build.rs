@@ -10,12 +10,12 @@ fn main() {
     println!("cargo::rerun-if-changed=cbindgen.toml");
 
     cc::Build::new()
-        .file("src/sys/fork_twice.c")
+        .files(["src/sys/fork_twice.c", "src/sys/spawn.c"])
         .flag("-std=c11")
         .flag("-fvisibility=hidden")
         .warnings(true)
         .extra_warnings(true)
-        .compile("fork_twice");
+        .compile("sys");
 
     // `make header` copies the generated header to include/; a test compares the two.
     let mut header = Vec::new();

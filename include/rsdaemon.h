@@ -34,6 +34,11 @@
  */
 #define RSD_OPTIONS(...) \
     (&(const struct rsd_options){ .size = sizeof(struct rsd_options), __VA_ARGS__ })
+/**
+ * The same for rsd_run() and rsd_spawn(): rsd_run(argv, RSD_RUN_OPTIONS(.timeout_ms = 10000), NULL).
+ */
+#define RSD_RUN_OPTIONS(...) \
+    (&(const struct rsd_run_options){ .size = sizeof(struct rsd_run_options), __VA_ARGS__ })
 #endif
 
 /**
@@ -75,6 +80,134 @@
  * rsd_options.stdio: stdin at once, stdout and stderr when rsd_ready() is called.
  */
 #define RSD_STDIO_KEEP_UNTIL_READY 3
+
+/**
+ * rsd_wait(), rsd_dispatch(): a flagged signal has arrived since this was last told.
+ */
+#define RSD_SIGNAL_ARRIVED 1
+
+/**
+ * rsd_wait(), rsd_dispatch(): a callback of the program was called.
+ */
+#define RSD_CALLBACK_RAN 2
+
+/**
+ * rsd_wait(): a signal handler of the program's own has interrupted the wait.
+ */
+#define RSD_HANDLER_RAN 4
+
+/**
+ * rsd_set_signal_options(): system calls that the signal interrupts go on (SA_RESTART), as far as
+ * signal(7) says that they can. sleep(3), poll(2) and others return early all the same.
+ */
+#define RSD_SIGNAL_RESTART 1
+
+/**
+ * rsd_set_signal_options(): the signal is handled once; a second one has its default action, which
+ * for SIGTERM and SIGINT ends the process at once (SA_RESETHAND).
+ */
+#define RSD_SIGNAL_SECOND_ENDS 2
+
+/**
+ * Called from rsd_dispatch() or rsd_wait() when a watched child has ended and was waited for.
+ *
+ * @param pid     the child
+ * @param status  as of waitpid(2), for WIFEXITED() and its like; -1 if somebody else in this
+ *                process has waited for the child
+ * @param arg     as given to rsd_watch_child()
+ */
+typedef void (*rsd_child_callback)(int pid, int status, void *arg);
+
+/**
+ * How rsd_run() and rsd_spawn() run a command. What is left out (0, NULL) has its default. Write
+ * it with RSD_RUN_OPTIONS(), which fills in the size.
+ */
+struct rsd_run_options {
+    /**
+     * sizeof(struct rsd_run_options): how much of it the program knows.
+     */
+    size_t size;
+    /**
+     * What the command reads from stdin; copied. NULL: /dev/null.
+     */
+    const void *input;
+    /**
+     * Its length in bytes.
+     */
+    size_t input_length;
+    /**
+     * How many bytes are kept of stdout, and as many of stderr; the rest is read and dropped. 0: 65536.
+     */
+    size_t output_limit;
+    /**
+     * Not 0: stderr goes where stdout goes, in the order of writing.
+     */
+    int merge_stderr;
+    /**
+     * How long the command may run, in milliseconds. 0: as long as it likes.
+     */
+    unsigned int timeout_ms;
+    /**
+     * How long a command that is ended by SIGTERM may take until SIGKILL comes, in milliseconds. 0: 5000.
+     */
+    unsigned int kill_after_ms;
+    /**
+     * Not 0: the command is run although a shutdown flag is raised, and is not ended by one: for
+     * what cleans up.
+     */
+    int during_shutdown;
+};
+
+/**
+ * How a command ended, and what it wrote.
+ */
+struct rsd_result {
+    /**
+     * Its pid, which it has no more.
+     */
+    int pid;
+    /**
+     * As of waitpid(2), for WIFEXITED() and its like; -1 if somebody else in this process has waited
+     * for it.
+     */
+    int status;
+    /**
+     * 0, or why it was ended: ETIMEDOUT, or ECANCELED for a shutdown or rsd_end_command().
+     */
+    int error;
+    /**
+     * What it wrote to stdout, and a NUL after it.
+     */
+    const char *out;
+    /**
+     * Bytes, without that NUL.
+     */
+    size_t out_length;
+    /**
+     * Not 0: there was more, which is lost.
+     */
+    int out_is_cut;
+    /**
+     * What it wrote to stderr, and a NUL after it.
+     */
+    const char *err;
+    /**
+     * Bytes, without that NUL.
+     */
+    size_t err_length;
+    /**
+     * Not 0: there was more, which is lost.
+     */
+    int err_is_cut;
+};
+
+/**
+ * Called from rsd_dispatch() or rsd_wait() when a command of rsd_spawn() has ended.
+ *
+ * @param result  valid until the callback returns
+ * @param arg     as given to rsd_spawn()
+ */
+typedef void (*rsd_run_callback)(const struct rsd_result *result, void *arg);
 
 /**
  * What rsd_daemonize() is to do. What is left out (0, NULL) has its default. Write it with
@@ -180,6 +313,34 @@ struct rsd_options {
     const char *group;
 };
 
+/**
+ * What rsd_next_signal() tells.
+ */
+struct rsd_signal_info {
+    /**
+     * sizeof(struct rsd_signal_info), set by the program.
+     */
+    size_t size;
+    /**
+     * The signal.
+     */
+    int signo;
+    /**
+     * The process that sent the latest one, as numbered where this process runs. 0: the kernel (a
+     * terminal, a timer), or a process that cannot be seen from here.
+     */
+    int pid;
+    /**
+     * The real user of that process; 0 if pid is 0.
+     */
+    unsigned int uid;
+    /**
+     * How many have arrived since it was last told. What arrives while one of the same number is
+     * still to be delivered is one with it, except for real-time signals.
+     */
+    unsigned int count;
+};
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -194,6 +355,131 @@ extern "C" {
  * Thread-safe: each thread has its own. Not async-signal-safe. Since 0.1.
  */
 const char *rsd_last_error(void);
+
+/**
+ * Have a child of this process waited for, and be told how it ended.
+ *
+ * Only this child is waited for, once it has ended; system(3), popen(3) and waitpid(2) for others
+ * go on working. SIGCHLD is not touched. A child that has ended before is told of, too.
+ *
+ * @param pid       a child of this process that nobody else waits for
+ * @param callback  called once
+ * @param arg       handed to it
+ * @return          0, or -1 with errno set:
+ *                  EINVAL  pid is not above 0, or callback is NULL
+ *                  ECHILD  pid is no child of this process, or was waited for
+ *                  EEXIST  it is watched, or is a command of rsd_spawn()
+ *                  ENOSYS  the kernel has no pidfd_open(2) (before Linux 5.3)
+ *                  EMFILE, ENFILE, ENOMEM, or any errno of pidfd_open(2), or as for rsd_fd()
+ *
+ * Thread-safe. Not async-signal-safe. Since 0.1.
+ */
+int rsd_watch_child(int pid, rsd_child_callback callback, void *arg);
+
+/**
+ * Watch a child no more: its callback is not called, and it is for the program to wait for it.
+ *
+ * @return  0, or -1 with errno set:
+ *          ENOENT  pid is not watched, or was told of
+ *
+ * Thread-safe. Not async-signal-safe. Since 0.1.
+ */
+int rsd_forget_child(int pid);
+
+/**
+ * Have all children waited for that nobody knows, from rsd_dispatch() and rsd_wait().
+ *
+ * For process 1 of a container, which inherits orphans, and for daemons that fork and forget. It takes
+ * SIGCHLD, which interrupts no system call that SA_RESTART can spare. Watched children and commands
+ * are told of as ever. But what the program waits for itself, it has to wait for before the next
+ * rsd_dispatch() or rsd_wait(): pclose(3) and waitpid(2) find no child afterwards (ECHILD).
+ * system(3) in the thread that dispatches goes on working.
+ *
+ * @param on  not 0: from now on, and those that have ended already; 0: no more, and SIGCHLD is given
+ *            back
+ * @return    0, or -1 with errno set:
+ *            EBUSY  the program has a handler of its own for SIGCHLD
+ *            or as for rsd_fd() and rsd_flag_signal()
+ *
+ * Thread-safe. Not async-signal-safe. Since 0.1.
+ */
+int rsd_reap_children(int on);
+
+/**
+ * Run a command to its end, without a shell.
+ *
+ * The command is searched in PATH if argv[0] has no slash (there is no way through /bin/sh for what
+ * the kernel cannot execute). It starts with clean signals (none blocked, all at their defaults), in
+ * a process group of its own, with stdin, stdout and stderr and no other descriptor. It has the
+ * environment, working directory, umask and user of this process. However large this process is, its
+ * memory is not copied.
+ *
+ * While the command runs, the call does what rsd_wait() does: signals set their flags, callbacks are
+ * called. The command has ended when its first process has; what others of it still write later is
+ * lost. After timeout_ms, or when a shutdown flag is raised (see rsd_flag_signal(); also one that was
+ * raised before), its process group gets SIGTERM, and SIGKILL when it is not gone kill_after_ms
+ * later.
+ *
+ * @param argv     the command and its arguments, ended by NULL
+ * @param options  NULL: the defaults
+ * @param result   what it wrote, for rsd_free_result(); NULL: it does not matter. Set to NULL if
+ *                 the call fails with another errno than ETIMEDOUT and ECANCELED.
+ * @return         the status as of waitpid(2), as from system(3): 0 is success; or -1 with errno set:
+ *                 EINVAL     argv is NULL or empty, or options has a wrong size, or input is NULL
+ *                            but has a length
+ *                 ETIMEDOUT  the time was over
+ *                 ECANCELED  a shutdown flag is raised, or rsd_end_command() was called
+ *                 ECHILD     somebody else in this process has waited for the command
+ *                 ENOENT, EACCES, ENOEXEC or another errno of execve(2)
+ *                 ENOSYS     the kernel has no pidfd_open(2) (before Linux 5.3)
+ *                 EAGAIN, EMFILE, ENFILE, ENOMEM or another errno of pipe(2), memfd_create(2),
+ *                 vfork(2), or as for rsd_fd()
+ *
+ * Thread-safe. Not async-signal-safe. Since 0.1.
+ */
+int rsd_run(char *const *argv,
+            const struct rsd_run_options *options,
+            struct rsd_result **result);
+
+/**
+ * Start a command, and be told when it has ended.
+ *
+ * As rsd_run(), but returns when the command is executed; the rest is done by rsd_dispatch() and
+ * rsd_wait().
+ *
+ * @param argv      as for rsd_run()
+ * @param options   as for rsd_run()
+ * @param callback  called once, unless this call fails
+ * @param arg       handed to it
+ * @return          the pid of the command, or -1 with errno set as for rsd_run(), and EINVAL if
+ *                  callback is NULL; not ETIMEDOUT, not ECHILD
+ *
+ * Thread-safe. Not async-signal-safe. Since 0.1.
+ */
+int rsd_spawn(char *const *argv,
+              const struct rsd_run_options *options,
+              rsd_run_callback callback,
+              void *arg);
+
+/**
+ * End a command of rsd_spawn() as if its time were over, but with ECANCELED. Its callback is called
+ * when it is gone.
+ *
+ * @return  0, also if it is being ended already, or -1 with errno set:
+ *          ENOENT  pid is no command that runs
+ *
+ * Thread-safe. Not async-signal-safe. Since 0.1.
+ */
+int rsd_end_command(int pid);
+
+/**
+ * Free what rsd_run() returned.
+ *
+ * @param result  may be NULL
+ *
+ * Thread-safe. Not async-signal-safe. Since 0.1.
+ */
+void rsd_free_result(struct rsd_result *result);
 
 #if !defined(RSDAEMON_NO_DROP_IN_NAMES)
 /**
@@ -292,6 +578,119 @@ int rsd_ready(void);
  */
 int rsd_fail(int status, const char *text);
 
+/**
+ * Read a switch from the environment.
+ *
+ * The words are true, yes, on, 1 and false, no, off, 0, in upper or lower case. An empty value
+ * counts as none.
+ *
+ * @param name   the variable
+ * @param value  holds the default, and gets 1 or 0 if the variable is set
+ * @return       1 if the variable is set, 0 if not, or -1 with errno set and *value as it was:
+ *               EINVAL  its value is none of these words (rsd_last_error() names variable, value
+ *                       and what was expected), or name or value is NULL
+ *
+ * Thread-safe as long as nobody changes the environment. Not async-signal-safe. Since 0.1.
+ */
+int rsd_env_bool(const char *name, int *value);
+
+/**
+ * Read a decimal number from the environment.
+ *
+ * A sign may stand before it, and nothing else may stand before or behind it. An empty value counts
+ * as none.
+ *
+ * @param name     the variable
+ * @param minimum  the smallest number allowed
+ * @param maximum  the largest number allowed
+ * @param value    holds the default, and gets the number if the variable is set
+ * @return         1 if the variable is set, 0 if not, or -1 with errno set and *value as it was:
+ *                 EINVAL  its value is no number (rsd_last_error() names variable, value and what
+ *                         was expected), or name or value is NULL, or minimum is above maximum
+ *                 ERANGE  the number is outside of minimum and maximum
+ *
+ * Thread-safe as long as nobody changes the environment. Not async-signal-safe. Since 0.1.
+ */
+int rsd_env_int(const char *name, int minimum, int maximum, int *value);
+
+/**
+ * Read a text from the environment. An empty value counts as none.
+ *
+ * @param name   the variable
+ * @param value  holds the default, and gets the text if the variable is set; it is that of the
+ *               environment, as from getenv(3)
+ * @return       1 if the variable is set, 0 if not, or -1 with errno set and *value as it was:
+ *               EINVAL  name or value is NULL
+ *
+ * Thread-safe as long as nobody changes the environment. Not async-signal-safe. Since 0.1.
+ */
+int rsd_env_string(const char *name, const char **value);
+
+/**
+ * The descriptor for the program's own event loop (poll, epoll, libevent, GLib).
+ *
+ * It is readable when anything in this library wants attention: a flagged signal, a child that is
+ * watched, a command that runs. Then call rsd_dispatch(). Do nothing else with it: it is no file, and
+ * belongs to the library, which keeps it open. It is close-on-exec.
+ *
+ * A forked child has to ask again: its descriptor is another one. daemonize() forks, too: ask after
+ * it.
+ *
+ * @return  a descriptor above 2, the same in each call, or -1 with errno set:
+ *          EMFILE, ENFILE, ENOMEM  as of epoll_create1(2) and eventfd(2)
+ *          or another errno of epoll_ctl(2)
+ *
+ * Thread-safe. Not async-signal-safe. Since 0.1.
+ */
+int rsd_fd(void);
+
+/**
+ * Do what rsd_fd() became readable for, without waiting.
+ *
+ * Callbacks are called from here, from nowhere else. One call does a bounded part of the work: if
+ * more is left, rsd_fd() stays readable. Without need it does nothing.
+ *
+ * @return  RSD_SIGNAL_ARRIVED, RSD_CALLBACK_RAN, both or-ed together, or 0; or -1 with errno set
+ *          as for rsd_fd()
+ *
+ * Thread-safe; a callback runs in the thread that dispatches, and may call anything here, also this
+ * function. Not async-signal-safe. Since 0.1.
+ */
+int rsd_dispatch(void);
+
+/**
+ * Wait instead of sleep(3), and do meanwhile what rsd_dispatch() does.
+ *
+ * It returns at once when a flagged signal arrives, also when one has arrived since the last
+ * rsd_wait() or rsd_dispatch() that told so; after a callback was called; and when a handler of the
+ * program's own interrupts it. While nothing happens it makes no system call. Stopping and continuing
+ * the process (SIGSTOP, SIGCONT, a debugger) does not end it. The time counts by CLOCK_MONOTONIC, which
+ * stands still while the machine is suspended.
+ *
+ * @param ms  milliseconds; 0: just dispatch; -1: no limit
+ * @return    0 when the time is over, or RSD_SIGNAL_ARRIVED, RSD_CALLBACK_RAN, RSD_HANDLER_RAN or-ed
+ *            together; or -1 with errno set:
+ *            EINVAL  ms is less than -1
+ *            or as for rsd_fd(); then it has waited for the time given or for a signal
+ *
+ * Thread-safe; of several threads that wait, any is told of a signal. Not async-signal-safe. Since 0.1.
+ */
+int rsd_wait(int ms);
+
+/**
+ * Say in a forked child that it is one, if it lives on without executing another program.
+ *
+ * Closes the child's copies of what belongs to its parent alone: the descriptor of the main loop, of
+ * children and commands, and that of a pid file, whose lock would otherwise outlive the parent. The
+ * parent keeps all of it. Signals stay flagged, and count anew. Without this call a child may use
+ * the library, too: the main loop is made anew when it is first used.
+ *
+ * @return  0, also in a process that is no forked child
+ *
+ * Call it while the child has one thread. Not async-signal-safe. Since 0.1.
+ */
+int rsd_after_fork(void);
+
 #if !defined(RSDAEMON_NO_DROP_IN_NAMES)
 /**
  * Make sure that only one instance of this daemon runs.
@@ -352,13 +751,11 @@ int rsd_remove_pidfile(const char *pidfile, int lock);
  *
  * SIGTERM and SIGINT set *shutdown_flag to 1, SIGHUP sets *reload_flag to 1; the program looks at
  * them in its loop and sets *reload_flag back to 0 itself. SIGPIPE is ignored, so that writing to a
- * closed connection fails with EPIPE instead of ending the daemon; programs that it executes inherit
- * that. The handled signals are unblocked in the calling thread, also where the caller of the
- * program had them blocked or ignored. They interrupt system calls: sleep(3) returns early, others
- * fail with EINTR. The handler stores and does nothing else.
+ * closed connection fails with EPIPE instead of ending the daemon. See rsd_flag_signal() and
+ * rsd_ignore_signal(), which this call stands for.
  *
- * A signal that arrives between the look at the flag and the sleep that follows is seen only after
- * that sleep, as with every flag.
+ * A signal that arrives between the look at the flag and a sleep(3) that follows is seen only after
+ * that sleep, as with every flag; rsd_wait() instead of sleep(3) has no such gap.
  *
  * Call it before or after daemonize(), before threads are started. A second call moves the flags.
  *
@@ -368,10 +765,9 @@ int rsd_remove_pidfile(const char *pidfile, int lock);
  *                       EINVAL  shutdown_flag is NULL
  *                       or any errno of sigaction(2) and pthread_sigmask(3)
  *
- * Not thread-safe: signal actions belong to the process. Not async-signal-safe. Since 0.1.
+ * Thread-safe, but signal actions belong to the process. Not async-signal-safe. Since 0.1.
  */
-int install_signal_flags(volatile sig_atomic_t *shutdown_flag,
-                         volatile sig_atomic_t *reload_flag);
+int install_signal_flags(volatile sig_atomic_t *shutdown_flag, volatile sig_atomic_t *reload_flag);
 #endif
 
 /**
@@ -379,6 +775,90 @@ int install_signal_flags(volatile sig_atomic_t *shutdown_flag,
  */
 int rsd_install_signal_flags(volatile sig_atomic_t *shutdown_flag,
                              volatile sig_atomic_t *reload_flag);
+
+/**
+ * Let a signal set a variable of the program, wake rsd_wait() and make rsd_fd() readable.
+ *
+ * When the signal arrives, *flag becomes value. The handler stores, wakes and does nothing else; it
+ * may run in any thread. The signal is unblocked in the calling thread, also where the caller of
+ * the program had it blocked or ignored. It interrupts system calls: sleep(3) returns early, others
+ * fail with EINTR, as signal(7) says; see rsd_set_signal_options().
+ *
+ * SIGTERM, SIGINT and SIGQUIT mean shutdown where they are flagged: they end commands that
+ * rsd_run() and rsd_spawn() run.
+ *
+ * A forked child keeps handler and flag. A signal that it gets wakes the child and nobody else, and
+ * what its parent got is none of its. A program that is executed starts with the default action.
+ *
+ * @param signo  any signal up to SIGRTMAX that can be caught, except those that a fault of the
+ *               program's own raises
+ * @param flag   a variable that lives as long as the process; NULL: only wake
+ * @param value  what to store
+ * @return       0, or -1 with errno set and nothing changed:
+ *               EINVAL  signo is none, or is SIGKILL, SIGSTOP, SIGSEGV, SIGBUS, SIGFPE, SIGILL,
+ *                       SIGTRAP or SIGSYS, or one that the C library keeps for itself
+ *               or any errno of sigaction(2) and pthread_sigmask(3)
+ *
+ * Thread-safe, but signal actions belong to the process. Not async-signal-safe. Since 0.1.
+ */
+int rsd_flag_signal(int signo, volatile sig_atomic_t *flag, int value);
+
+/**
+ * Ignore a signal, in this program only.
+ *
+ * The signal gets a handler that does nothing, so that programs which are executed start with the
+ * default action and not with one that is ignored. System calls go on (SA_RESTART), but sleep(3),
+ * poll(2) and those like them return early. SIGTTIN and SIGTTOU are really ignored (SIG_IGN), since
+ * a handler would make what they guard fail; programs that are executed other than by rsd_run() and
+ * rsd_spawn() inherit that.
+ *
+ * @param signo  as for rsd_flag_signal(), and not SIGCHLD: to ignore that would take the exit status
+ *               from all who wait for a child; see rsd_reap_children()
+ * @return       0, or -1 with errno set and nothing changed; errno as for rsd_flag_signal()
+ *
+ * Thread-safe, but signal actions belong to the process. Not async-signal-safe. Since 0.1.
+ */
+int rsd_ignore_signal(int signo);
+
+/**
+ * Give a signal back: it does again what it did before rsd_flag_signal(), rsd_ignore_signal() or
+ * install_signal_flags() was first called for it, and is blocked again in the calling thread if it
+ * was blocked then. A handler that the program has installed since stays.
+ *
+ * @return  0, also when nothing was to be done, or -1 with errno set:
+ *          EINVAL  signo is no signal
+ *          or any errno of sigaction(2) and pthread_sigmask(3)
+ *
+ * Thread-safe, but signal actions belong to the process. Not async-signal-safe. Since 0.1.
+ */
+int rsd_restore_signal(int signo);
+
+/**
+ * Choose how a flagged signal is handled.
+ *
+ * @param signo    a signal that rsd_flag_signal() or install_signal_flags() has flagged
+ * @param options  RSD_SIGNAL_... or-ed together; 0: neither. Flagging it again sets 0.
+ * @return         0, or -1 with errno set and nothing changed:
+ *                 EINVAL  signo is not flagged, or there is an unknown option
+ *                 or any errno of sigaction(2)
+ *
+ * Thread-safe, but signal actions belong to the process. Not async-signal-safe. Since 0.1.
+ */
+int rsd_set_signal_options(int signo, unsigned int options);
+
+/**
+ * Ask which flagged signals have arrived.
+ *
+ * Each call tells one signal number that has arrived since it was last told, the lowest first. It
+ * neither looks at the flags nor takes a wake-up from rsd_wait() or rsd_fd().
+ *
+ * @param info  with its size set; filled in when the result is 1
+ * @return      1, or 0 when there is none (more), or -1 with errno set:
+ *              EINVAL  info is NULL or its size is too small
+ *
+ * Thread-safe. Not async-signal-safe. Since 0.1.
+ */
+int rsd_next_signal(struct rsd_signal_info *info);
 
 /**
  * The version of the library that runs, which may be newer than the header's macros.

@@ -13,7 +13,7 @@ use nix::{
     unistd::getpid,
 };
 
-pub use self::state::{fail, ready};
+pub use self::state::{fail, let_go_of_parents, ready};
 use self::{plan::Plan, state::daemon};
 use crate::{
     channel::{self, Word},

@@ -3,13 +3,21 @@
 #![allow(clippy::missing_safety_doc)] // the header text says to C what the caller owes
 
 mod boundary;
+mod children;
+mod command;
 mod daemonize;
+mod environment;
+mod main_loop;
 mod pidfile;
 mod signals;
 mod version;
 
 pub use boundary::rsd_last_error;
+pub use children::*;
+pub use command::*;
 pub use daemonize::*;
+pub use environment::*;
+pub use main_loop::*;
 pub use pidfile::*;
 pub use signals::*;
 pub use version::*;

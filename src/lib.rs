@@ -4,15 +4,19 @@
 //! Rust. `sys` holds the system calls that std and nix lack. Arrows go down only:
 //!
 //! ```text
-//!   ffi/daemonize       ffi/pidfile   ffi/signals   ffi/version
-//!         │                  │             │
-//!     daemonize ──► launch ──┼─► channel   │
-//!      │  │  │ │             │             │
-//!      │  │  │ └─────────► pidfile      signals
-//!      │  │  └─► stdio
-//!      │  └────► privileges
-//!      └───────► inherited
+//!   ffi/daemonize       ffi/pidfile   ffi/signals   ffi/main_loop   ffi/children, command
+//!         │                  │             │              │                  │
+//!     daemonize ──► launch ──┼─► channel   │          main_loop ─────────────┤
+//!      │  │  │ │             │             │          │   │              command ──► stdio
+//!      │  │  │ └─────────► pidfile         │          │   │                  │
+//!      │  │  └─► stdio                     │          │   │             children
+//!      │  └────► privileges                │          │   │              │   │
+//!      └───────► inherited              signals ◄─────┘   └─► poller ◄───┘   └─► signals
 //! ```
+//!
+//! `environment` stands alone below its ffi. ffi also calls the program's callbacks, for `main_loop`.
+//! A forked child has rooms of its own: what it inherited of its parent's loop, children and
+//! commands is dropped when it is first asked for.
 //!
 //! Every room sees `error`, `kept`, `sys` and `text`; they see no room. Nothing here allocates between
 //! fork and the end of the daemon's setup, and nothing can panic: the shipping build refuses to link
@@ -34,14 +38,19 @@
 )]
 
 mod channel;
+mod children;
+mod command;
 mod daemonize;
+mod environment;
 mod error;
 #[allow(unsafe_code)]
 mod ffi;
 mod inherited;
 mod kept;
 mod launch;
+mod main_loop;
 mod pidfile;
+mod poller;
 mod privileges;
 mod signals;
 mod stdio;

@@ -34,6 +34,7 @@ use crate::{
     sys::{
         file::{self, Lock},
         load::{self, Identity},
+        process::generation,
         retry,
         thread::Mutex,
     },
@@ -178,7 +179,7 @@ pub fn remove(place: &Place, lock: BorrowedFd) -> Result<()> {
     }
     unlink_or_empty(place, lock).map_err(place.cannot("remove"))?;
     for entry in LOCKED_FOR_PROGRAM.lock().iter_mut() {
-        *entry = entry.filter(|(fd, _)| *fd != lock.as_raw_fd());
+        *entry = entry.filter(|locked| locked.fd != lock.as_raw_fd());
     }
     Ok(())
 }
@@ -223,7 +224,36 @@ impl Held {
 
 /// What `lock_pidfile` has locked: a program that daemonizes afterwards needs the daemon's pid in
 /// these files. The descriptors are the program's; here is only what they were.
-static LOCKED_FOR_PROGRAM: Mutex<[Option<(i32, Identity)>; 8]> = Mutex::new([None; 8]);
+static LOCKED_FOR_PROGRAM: Mutex<[Option<ForProgram>; 8]> = Mutex::new([None; 8]);
+
+#[derive(Clone, Copy)]
+struct ForProgram {
+    fd: i32,
+    identity: Identity,
+    /// The process whose lock it is; a forked child only has a copy.
+    generation: u32,
+}
+
+impl ForProgram {
+    /// Whether it still is what it was.
+    fn is_there(&self) -> nix::Result<bool> {
+        match load::identity(self.fd) {
+            Ok(now) => Ok(now == self.identity),
+            Err(Errno::EBADF) => Ok(false),
+            Err(errno) => Err(errno),
+        }
+    }
+}
+
+/// A forked child closes its copies, so that the locks end with the parent.
+pub fn let_go_of_parents() {
+    for entry in LOCKED_FOR_PROGRAM.lock().iter_mut() {
+        let parents = entry.take_if(|locked| locked.generation != generation());
+        if let Some(locked) = parents.filter(|locked| locked.is_there() == Ok(true)) {
+            file::close(locked.fd);
+        }
+    }
+}
 
 /// Locks the pid file for the program, which owns the descriptor.
 pub fn lock_for_program(path: &CStr) -> Result<OwnedFd> {
@@ -231,9 +261,10 @@ pub fn lock_for_program(path: &CStr) -> Result<OwnedFd> {
     let lock = lock(&place, &Style::default())?;
     let identity = known_or_removed(&place, &lock)?;
     let mut locked = LOCKED_FOR_PROGRAM.lock();
-    let is_over = |(fd, then)| load::identity(fd) != Ok(then) || fd == lock.as_raw_fd();
+    let fd = lock.as_raw_fd();
+    let is_over = |locked: ForProgram| locked.is_there() != Ok(true) || locked.fd == fd;
     if let Some(entry) = locked.iter_mut().find(|entry| entry.is_none_or(is_over)) {
-        *entry = Some((lock.as_raw_fd(), identity));
+        *entry = Some(ForProgram { fd, identity, generation: generation() });
     }
     Ok(lock)
 }
@@ -241,18 +272,17 @@ pub fn lock_for_program(path: &CStr) -> Result<OwnedFd> {
 /// Writes this process's pid into the files that the program has locked and that hold `pid`.
 pub fn hand_over_from(pid: Pid) -> Result<()> {
     // Before or after a fork, so by no other thread.
-    let Some(locked) = LOCKED_FOR_PROGRAM.try_lock() else {
+    let Some(mut locked) = LOCKED_FOR_PROGRAM.try_lock() else {
         return Ok(());
     };
-    for (fd, then) in locked.iter().flatten() {
-        let file = match load::identity(*fd) {
-            Ok(now) if now == *then => file::borrowed(*fd),
-            Ok(_) | Err(Errno::EBADF) => None,
-            Err(errno) => return Err(errno).or_cannot("examine the pid file locked before"),
-        };
-        let Some(file) = file else { continue };
+    for locked in locked.iter_mut().flatten() {
+        if !locked.is_there().or_cannot("examine the pid file locked before")? {
+            continue;
+        }
+        let Some(file) = file::borrowed(locked.fd) else { continue };
         if read_pid(file).or_cannot("read the pid file locked before")? == Some(pid.as_raw()) {
             in_place::write(file).or_cannot("write the pid file locked before")?;
+            locked.generation = generation();
         }
     }
     Ok(())

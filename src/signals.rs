@@ -1,56 +1,254 @@
-//! Signal flags: variables of the program's own that a signal sets to 1.
+//! Signals that set variables of the program's own and wake the main loop, and signals that are
+//! ignored without those noticing that the program executes. One handler for all.
+
+use libc::{
+    SIGBUS, SIGCHLD, SIGFPE, SIGHUP, SIGILL, SIGINT, SIGKILL, SIGPIPE, SIGQUIT, SIGSEGV, SIGSTOP,
+    SIGSYS, SIGTERM, SIGTRAP, SIGTTIN, SIGTTOU, c_int, c_uint,
+};
+use nix::errno::Errno;
 
 use crate::{
-    error::{OrCannot, Result},
+    error::{Error, OrCannot, Result},
     sys::{
         load,
-        signal::{self, Action, How, Set},
+        signal::{self, Action, Arrived, Flag, How, Set, response},
+        thread::Mutex,
     },
 };
-use libc::{SIGHUP, SIGINT, SIGPIPE, SIGTERM, c_int};
 
 /// Where a flag stands; null: there is none.
 pub type FlagPointer = *mut c_int;
 
+/// What a signal was before it was first claimed. All zeros as long as it is not, so that the table
+/// takes no room in the file.
+#[derive(Clone, Copy)]
+struct Before {
+    is_claimed: bool,
+    action: Action,
+    was_blocked: bool,
+}
+
+const UNCLAIMED: Before = Before { is_claimed: false, action: Action::zero(), was_blocked: false };
+
+static BEFORE: Mutex<[Before; 65]> = Mutex::new([UNCLAIMED; 65]);
+
+/// What a signal is to do.
+#[derive(Clone, Copy)]
+enum Claim {
+    Flag(FlagPointer, c_int),
+    Ignore,
+    /// SIGCHLD, besides its flag: the main loop looks for children that ended.
+    Reap,
+}
+
+/// What there was to be undone if a later step fails.
+struct Undo {
+    signo: c_int,
+    action: Action,
+    response: (u32, Flag),
+}
+
 /// SIGTERM and SIGINT set `shutdown`, SIGHUP sets `reload` or is ignored, SIGPIPE is ignored.
-/// All or nothing: after a failure everything is as it was.
 pub fn install_flags(shutdown: FlagPointer, reload: FlagPointer) -> Result<()> {
-    let handled = Set::empty().with(SIGTERM).with(SIGINT).with(SIGHUP);
+    let reload = if reload.is_null() { Claim::Ignore } else { Claim::Flag(reload, 1) };
+    claim([
+        (SIGTERM, Claim::Flag(shutdown, 1)),
+        (SIGINT, Claim::Flag(shutdown, 1)),
+        (SIGHUP, reload),
+        (SIGPIPE, Claim::Ignore),
+    ])
+}
 
+pub fn flag(signo: c_int, flag: FlagPointer, value: c_int) -> Result<()> {
+    refuse_what_cannot_be_handled(signo)?;
+    claim([(signo, Claim::Flag(flag, value))])
+}
+
+pub fn ignore(signo: c_int) -> Result<()> {
+    refuse_what_cannot_be_handled(signo)?;
+    if signo == SIGCHLD {
+        return Err(Error::invalid("SIGCHLD cannot be ignored: nobody could wait for a child"));
+    }
+    claim([(signo, Claim::Ignore)])
+}
+
+fn refuse_what_cannot_be_handled(signo: c_int) -> Result<()> {
+    match signo {
+        SIGKILL | SIGSTOP => Err(Error::invalid("SIGKILL and SIGSTOP cannot be handled")),
+        SIGSEGV | SIGBUS | SIGFPE | SIGILL | SIGTRAP | SIGSYS => {
+            Err(Error::invalid("a signal that a fault of the program raises cannot be flagged"))
+        }
+        _ => known(signo).map(drop),
+    }
+}
+
+/// Those that sigaction(2) takes.
+fn known(signo: c_int) -> Result<Action> {
+    signal::action(signo).map_err(|_| Error::invalid("there is no such signal"))
+}
+
+/// All or nothing: after a failure everything is as it was.
+fn claim<const N: usize>(claims: [(c_int, Claim); N]) -> Result<()> {
+    let handled = claims.iter().fold(Set::empty(), |set, (signo, _)| set.with(*signo));
+    let mut before = BEFORE.lock();
     // Blocked while the pieces do not fit together.
-    let before = signal::change_mask(How::Block, &handled).or_cannot("block signals")?;
-
-    let flags_before = signal::set_flags(shutdown, reload);
-    let mut actions_before = [None; 4];
-    let installed = install(reload.is_null(), &mut actions_before).and_then(|()| {
+    let mask = signal::change_mask(How::Block, &handled).or_cannot("block signals")?;
+    let mut undo = [const { None }; N];
+    let claimed = claims.iter().zip(&mut undo).try_for_each(|((signo, claim), undo)| {
+        *undo = Some(take_over(*signo, *claim).or_cannot("install a signal handler")?);
+        Ok(())
+    });
+    let claimed = claimed.and_then(|()| {
         // Also where the caller inherited them blocked.
         let unblocked = signal::change_mask(How::Unblock, &handled);
         unblocked.map(drop).or_cannot("unblock signals")
     });
-    if installed.is_err() {
-        for (signo, action) in SIGNALS.into_iter().zip(actions_before.iter().flatten()) {
-            let _ = signal::set_action(signo, action);
+    let done = undo.iter().flatten();
+    if claimed.is_err() {
+        for undo in done {
+            let _ = signal::set_action(undo.signo, &undo.action);
+            signal::respond(undo.signo, undo.response.0, undo.response.1);
         }
-        signal::set_flags(flags_before.0, flags_before.1);
-        let _ = signal::change_mask(How::Set, &before);
-    } else {
-        SIGNALS.into_iter().for_each(load::forget_signal);
+        let _ = signal::change_mask(How::Set, &mask);
+        return claimed;
     }
-    installed
-}
-
-const SIGNALS: [c_int; 4] = [SIGTERM, SIGINT, SIGHUP, SIGPIPE];
-
-/// Sets the actions one after the other and notes what each was.
-fn install(ignore_hangup: bool, before: &mut [Option<Action>; 4]) -> Result<()> {
-    for (signo, before) in SIGNALS.into_iter().zip(before) {
-        let action = match signo {
-            SIGPIPE => Action::ignore(),
-            SIGHUP if ignore_hangup => Action::ignore(),
-            _ => Action::raise_flag(),
-        };
-        let old = signal::set_action(signo, &action).or_cannot("install a signal handler")?;
-        *before = Some(old);
+    for undo in done {
+        load::forget_signal(undo.signo);
+        let was_blocked = mask.contains(undo.signo);
+        let place = before.get_mut(undo.signo as usize).filter(|before| !before.is_claimed);
+        if let Some(place) = place {
+            *place = Before { is_claimed: true, action: undo.action, was_blocked };
+        }
     }
     Ok(())
+}
+
+fn take_over(signo: c_int, claim: Claim) -> nix::Result<Undo> {
+    let before = signal::response(signo);
+    let action = match claim {
+        Claim::Flag(..) => Action::respond(0),
+        Claim::Reap if before.0 & response::FLAGS != 0 => signal::action(signo)?,
+        Claim::Reap => Action::respond(libc::SA_RESTART | libc::SA_NOCLDSTOP),
+        // A handler would let what they guard fail with EINTR again and again.
+        Claim::Ignore if matches!(signo, SIGTTIN | SIGTTOU) => Action::ignore(),
+        Claim::Ignore => Action::respond(libc::SA_RESTART),
+    };
+    let reaps = before.0 & response::REAPS;
+    let (response, flag) = match claim {
+        Claim::Flag(place, value) => (response::FLAGS | reaps, Flag { place, value }),
+        Claim::Reap => (before.0 | response::REAPS, before.1),
+        Claim::Ignore => (0, Flag { place: core::ptr::null_mut(), value: 0 }),
+    };
+    // The handler may run in another thread from here on: first what it does.
+    signal::respond(signo, response, flag);
+    match signal::set_action(signo, &action) {
+        Ok(action) => Ok(Undo { signo, action, response: before }),
+        Err(errno) => {
+            signal::respond(signo, before.0, before.1);
+            Err(errno)
+        }
+    }
+}
+
+/// Gives a signal back as it was before it was first claimed.
+pub fn restore(signo: c_int) -> Result<()> {
+    let now = known(signo)?;
+    let mut claimed = BEFORE.lock();
+    let claimed = claimed.get_mut(signo as usize).filter(|before| before.is_claimed);
+    let Some(before) = claimed else { return Ok(()) };
+    let is_ours = now.is_ours() || matches!(signo, SIGTTIN | SIGTTOU) && now.is_ignore();
+    if is_ours {
+        if before.was_blocked {
+            let set = Set::empty().with(signo);
+            signal::change_mask(How::Block, &set).or_cannot("block a signal again")?;
+        }
+        signal::set_action(signo, &before.action).or_cannot("restore a signal")?;
+    }
+    signal::respond(signo, 0, Flag { place: core::ptr::null_mut(), value: 0 });
+    signal::forget_arrived(signo);
+    *before = UNCLAIMED;
+    Ok(())
+}
+
+/// Options of a flagged signal; also in the header.
+const RESTART: c_uint = 1;
+const SECOND_ENDS: c_uint = 2;
+
+pub fn set_options(signo: c_int, options: c_uint) -> Result<()> {
+    let is_flagged = signal::response(signo).0 & response::FLAGS != 0;
+    if !is_flagged || !known(signo)?.is_ours() {
+        return Err(Error::invalid("the signal is not flagged"));
+    }
+    if options & !(RESTART | SECOND_ENDS) != 0 {
+        return Err(Error::invalid("there is no such option of a signal"));
+    }
+    let restart = if options & RESTART != 0 { libc::SA_RESTART } else { 0 };
+    let reset = if options & SECOND_ENDS != 0 { libc::SA_RESETHAND } else { 0 };
+    let action = Action::respond(restart | reset);
+    signal::set_action(signo, &action).map(drop).or_cannot("install a signal handler")
+}
+
+/// What has arrived of one flagged signal since it was last asked for.
+pub fn next() -> Option<Arrived> {
+    signal::next_arrived()
+}
+
+/// What has arrived since the main loop last asked.
+#[derive(Clone, Copy, Default)]
+pub struct News {
+    pub is_flagged: bool,
+    /// A child may have ended that nobody watches.
+    pub is_child: bool,
+}
+
+pub fn take_news() -> News {
+    let news = signal::take_news();
+    News { is_flagged: news & response::FLAGS != 0, is_child: news & response::REAPS != 0 }
+}
+
+pub fn has_news() -> bool {
+    signal::has_news()
+}
+
+/// A flagged signal that was taken was not told to the program: it is news again.
+pub fn tell_again() {
+    signal::renew(response::FLAGS);
+}
+
+/// Have the main loop look for children that nobody watches.
+pub fn look_for_children() {
+    signal::renew(response::REAPS);
+}
+
+/// Whether the program is to end: one of the signals that mean this has raised its flag.
+pub fn is_shutdown() -> bool {
+    [SIGTERM, SIGINT, SIGQUIT].into_iter().any(signal::is_raised)
+}
+
+/// Have SIGCHLD make the main loop look for children that nobody watches.
+pub fn claim_child() -> Result<()> {
+    let now = known(SIGCHLD)?;
+    if now.is_handler() && !now.is_ours() {
+        let why: &[u8] = b"the program has a handler of its own for SIGCHLD";
+        return Err(Error::new(Errno::EBUSY, &[why]));
+    }
+    claim([(SIGCHLD, Claim::Reap)])
+}
+
+pub fn give_back_child() -> Result<()> {
+    let (now, flag) = signal::response(SIGCHLD);
+    if now & response::FLAGS != 0 {
+        signal::respond(SIGCHLD, response::FLAGS, flag);
+        return Ok(());
+    }
+    restore(SIGCHLD)
+}
+
+/// Waits in this thread for a signal, without any descriptor, for at most `limit_ms` (-1: no limit).
+/// False if a handler of the program's own ended that.
+pub fn pause(limit_ms: c_int) -> bool {
+    let Ok(mask) = signal::change_mask(How::Set, &Set::all()) else { return true };
+    let interrupted = !has_news() && signal::poll_nothing(limit_ms, &mask) == Err(Errno::EINTR);
+    let _ = signal::change_mask(How::Set, &mask);
+    !interrupted || has_news()
 }

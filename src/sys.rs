@@ -1,7 +1,10 @@
 //! System calls that std and nix lack, or that panic or lose data there, a thin wrapper each.
 
+pub mod callback;
+pub mod epoll;
 pub mod file;
 pub mod load;
+pub mod memory;
 pub mod process;
 pub mod signal;
 pub mod socket;

@@ -136,6 +136,16 @@ pub fn give_up(word: &Word) -> bool {
     is_starting
 }
 
+/// A forked child that is not the daemon closes its copies of what is the daemon's.
+pub fn let_go_of_parents() {
+    let mut daemon = daemon();
+    if let Some(daemon) = daemon.as_mut().filter(|daemon| daemon.owner != getpid()) {
+        daemon.pidfile = None;
+        daemon.channel = None;
+        daemon.output_at_ready = None;
+    }
+}
+
 /// Registered once in the caller, since registering may allocate.
 pub fn remove_pidfile_at_exit() -> Result<()> {
     static IS_REGISTERED: AtomicBool = AtomicBool::new(false);

@@ -1,6 +1,9 @@
 //! Where errors become errno and `rsd_last_error`, and pointers from C become references.
 
-use core::ffi::{CStr, c_char, c_int};
+use core::{
+    ffi::{CStr, c_char, c_int},
+    slice,
+};
 
 use nix::errno::Errno;
 
@@ -77,4 +80,47 @@ pub unsafe fn optional<'a>(string: *const c_char) -> Option<&'a CStr> {
 pub unsafe fn required<'a>(string: *const c_char, missing: &str) -> Result<&'a CStr> {
     // SAFETY: the same contract.
     unsafe { optional(string) }.ok_or_else(|| Error::invalid(missing))
+}
+
+/// No struct of ours will ever be longer than a page.
+const SIZE_MAX: usize = 4096;
+
+/// Copies what the program knows of a struct of options; what it does not know is 0. What we do not
+/// know must be 0.
+///
+/// # Safety
+/// `options` is NULL or points to as many bytes as its first member says. Zeros are valid for T,
+/// which begins with its size.
+pub unsafe fn options<T>(options: *const T) -> Result<T> {
+    // SAFETY: our contract.
+    let mut known: T = unsafe { core::mem::zeroed() };
+    // SAFETY: our contract; `known` has room for as many bytes as it has.
+    unsafe { copy_options(options.cast(), (&raw mut known).cast(), size_of::<T>()) }?;
+    Ok(known)
+}
+
+/// # Safety
+/// As `options`, and `to` has `room` bytes.
+#[inline(never)]
+unsafe fn copy_options(from: *const u8, to: *mut u8, room: usize) -> Result<()> {
+    if from.is_null() {
+        return Ok(());
+    }
+    // SAFETY: not NULL, so there is a size.
+    let size = unsafe { from.cast::<usize>().read() };
+    if size < size_of::<usize>() {
+        return Err(Error::invalid("the options lack their size"));
+    }
+    let too_new: [&[u8]; 1] = [b"the options are of a newer version than this library"];
+    if size > SIZE_MAX {
+        return Err(Error::new(Errno::E2BIG, &too_new));
+    }
+    // SAFETY: our contract.
+    let given = unsafe { slice::from_raw_parts(from, size) };
+    if given.get(room..).unwrap_or_default().iter().any(|&byte| byte != 0) {
+        return Err(Error::new(Errno::E2BIG, &too_new));
+    }
+    // SAFETY: both are at least that long, and the struct takes any bytes.
+    unsafe { core::ptr::copy_nonoverlapping(from, to, size.min(room)) };
+    Ok(())
 }

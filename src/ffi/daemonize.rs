@@ -5,9 +5,9 @@ use core::{
     slice,
 };
 
-use nix::{errno::Errno, sys::stat::Mode};
+use nix::sys::stat::Mode;
 
-use super::boundary::{optional, run};
+use super::boundary::{self, optional, run};
 use crate::{
     daemonize::{self, Options, Stdio},
     error::{Error, Result},
@@ -159,7 +159,7 @@ pub unsafe extern "C" fn daemonize(pidfile: *const c_char) -> c_int {
 pub unsafe extern "C" fn rsd_daemonize(options: *const rsd_options) -> c_int {
     run(|| {
         // SAFETY: the caller passes NULL or a struct of the size that its first member tells.
-        let given = unsafe { read(options) }?;
+        let given: rsd_options = unsafe { boundary::options(options) }?;
         let mut options = Options::default();
         // SAFETY: the strings and the list in it outlive this call.
         unsafe { convert(&given, &mut options) }?;
@@ -208,42 +208,6 @@ pub unsafe extern "C" fn rsd_fail(status: c_int, text: *const c_char) -> c_int {
         daemonize::fail(status, text.to_bytes());
         Ok(status)
     })
-}
-
-/// No struct of ours will ever be longer than a page.
-const SIZE_MAX: usize = 4096;
-
-/// Copies what the program knows of the options; what it does not know is 0. What we do not know
-/// must be 0.
-///
-/// # Safety
-/// `options` is NULL or points to as many bytes as its first member says.
-#[inline(never)]
-unsafe fn read(options: *const rsd_options) -> Result<rsd_options> {
-    // SAFETY: integers and pointers, for which zeros are valid.
-    let mut known: rsd_options = unsafe { core::mem::zeroed() };
-    if options.is_null() {
-        return Ok(known);
-    }
-    // SAFETY: not NULL, so there is a size.
-    let size = unsafe { (*options).size };
-    if size < size_of::<usize>() {
-        return Err(Error::invalid("the options lack their size"));
-    }
-    let too_new: [&[u8]; 1] = [b"the options are of a newer version than this library"];
-    if size > SIZE_MAX {
-        return Err(Error::new(Errno::E2BIG, &too_new));
-    }
-    // SAFETY: our contract.
-    let given = unsafe { slice::from_raw_parts(options.cast::<u8>(), size) };
-    let unknown = given.get(size_of::<rsd_options>()..).unwrap_or_default();
-    if unknown.iter().any(|&byte| byte != 0) {
-        return Err(Error::new(Errno::E2BIG, &too_new));
-    }
-    let length = size.min(size_of::<rsd_options>());
-    // SAFETY: both are at least that long, and the struct takes any bytes.
-    unsafe { core::ptr::copy_nonoverlapping(given.as_ptr(), (&raw mut known).cast(), length) };
-    Ok(known)
 }
 
 /// # Safety

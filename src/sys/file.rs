@@ -90,6 +90,41 @@ pub fn duplicate_to(fd: BorrowedFd, number: RawFd) -> nix::Result<()> {
     retry(|| check(unsafe { libc::dup2(fd.as_raw_fd(), number) })).map(drop)
 }
 
+/// A pipe: the end to read from and the end to write to, none of stdio's.
+pub fn pipe() -> nix::Result<(OwnedFd, OwnedFd)> {
+    let mut fds = [-1; 2];
+    // SAFETY: pipe2(2) writes two ints, which live across the call.
+    check(unsafe { libc::pipe2(fds.as_mut_ptr(), libc::O_CLOEXEC) })?;
+    let (read, write) = (owned(fds[0])?, owned(fds[1])?);
+    Ok((above_stdio(read)?, above_stdio(write)?))
+}
+
+/// From now on reading fails with EAGAIN instead of waiting. Only for the end of a pipe: it is the
+/// open file that is changed.
+pub fn set_nonblocking(fd: BorrowedFd) -> nix::Result<()> {
+    // SAFETY: fcntl(2) with F_SETFL reads no memory of ours.
+    check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) }).map(drop)
+}
+
+/// A file without a name, in memory, that is read from the start and holds these bytes.
+pub fn in_memory(content: &[u8]) -> nix::Result<OwnedFd> {
+    // SAFETY: the name is a C string.
+    let file = unsafe { libc::memfd_create(c"rsdaemon".as_ptr(), libc::MFD_CLOEXEC) };
+    let file = above_stdio(owned(file)?)?;
+    let mut rest = content;
+    let mut offset = 0;
+    while !rest.is_empty() {
+        // At its place, so that the position stays at the start.
+        let written = retry(|| nix::sys::uio::pwrite(&file, rest, offset))?;
+        if written == 0 {
+            return Err(Errno::EIO);
+        }
+        rest = rest.get(written..).unwrap_or_default();
+        offset = offset.wrapping_add(written as i64);
+    }
+    Ok(file)
+}
+
 /// The kind of flock(2) asked for.
 #[derive(Clone, Copy)]
 pub enum Lock {

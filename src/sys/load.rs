@@ -136,7 +136,7 @@ pub fn identity(fd: i32) -> nix::Result<Identity> {
 }
 
 /// The value of an environment variable, as long as nobody changes the environment.
-pub fn environment(name: &core::ffi::CStr) -> Option<&core::ffi::CStr> {
+pub fn environment(name: &core::ffi::CStr) -> Option<&'static core::ffi::CStr> {
     // SAFETY: `name` is a C string.
     let value = unsafe { libc::getenv(name.as_ptr()) };
     if value.is_null() {

@@ -1,12 +1,24 @@
 //! Processes: forks, how a child ended, the attributes of this process.
 
-use std::os::fd::OwnedFd;
+use core::{
+    ffi::{CStr, c_char, c_int},
+    ptr,
+    sync::atomic::{AtomicPtr, AtomicU32, Ordering::SeqCst},
+};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
-use nix::errno::Errno;
+use nix::{errno::Errno, unistd::Pid};
 
-use super::{check, file};
+use super::{
+    check, file, load,
+    signal::{self, How, Set},
+    thread::Mutex,
+};
 
 unsafe extern "C" {
+    static environ: *const *const c_char;
+    /// Defined in spawn.c, which says what it does.
+    fn rsd_spawn_child(spawn: *mut Spawn) -> libc::pid_t;
     /// Defined in fork_twice.c, which says what it does.
     fn rsd_fork_twice(daemon: *mut libc::pid_t) -> libc::pid_t;
 }
@@ -37,6 +49,178 @@ pub fn fork_twice() -> nix::Result<Fork> {
     match check(unsafe { rsd_fork_twice(&mut daemon) })? {
         0 => Ok(Fork::Daemon),
         child => Ok(Fork::Caller { child, daemon: (daemon > 0).then_some(daemon) }),
+    }
+}
+
+/// What a spawned child is to be. Also in spawn.c, which says what it means.
+#[repr(C)]
+struct Spawn {
+    argv: *const *mut c_char,
+    environment: *const *mut c_char,
+    path: *const c_char,
+    stdio: [c_int; 3],
+    report: c_int,
+    is_lent: c_int,
+    failed: c_int,
+}
+
+/// The arguments of a command: at least one, and a NULL after the last.
+#[derive(Clone, Copy)]
+pub struct Arguments(*const *mut c_char);
+
+impl Arguments {
+    /// # Safety
+    /// `argv` is as execve(2) wants it, for as long as this value is used. `None`: NULL or empty.
+    pub unsafe fn new(argv: *const *mut c_char) -> Option<Self> {
+        if argv.is_null() {
+            return None;
+        }
+        // SAFETY: by our contract there is a first one, if only the NULL.
+        let first = unsafe { *argv };
+        (!first.is_null()).then_some(Arguments(argv))
+    }
+
+    /// The name of the command.
+    pub fn first(&self) -> &CStr {
+        // SAFETY: `new` saw that it is not NULL; by its contract it is a C string.
+        unsafe { CStr::from_ptr(*self.0) }
+    }
+}
+
+/// Executes a command in a process group of its own, with clean signals and these descriptors alone.
+/// An errno is that of vfork(2), of execve(2), or of a call between.
+pub fn spawn(arguments: Arguments, stdio: [BorrowedFd; 3]) -> nix::Result<libc::pid_t> {
+    let (told, report) = file::pipe()?;
+    let path = load::environment(c"PATH").unwrap_or(c"/bin:/usr/bin");
+    // SAFETY: nobody changes the environment meanwhile, as the header asks for.
+    let environment = unsafe { environ };
+    let mut spawn = Spawn {
+        argv: arguments.0,
+        environment: environment.cast(),
+        path: path.as_ptr(),
+        stdio: stdio.map(|fd| fd.as_raw_fd()),
+        report: report.as_raw_fd(),
+        is_lent: 0,
+        failed: 0,
+    };
+    let mask = signal::change_mask(How::Set, &Set::all())?;
+    // SAFETY: all pointers in it are valid across the call, and signals are blocked.
+    let child = check(unsafe { rsd_spawn_child(&mut spawn) });
+    let _ = signal::change_mask(How::Set, &mask);
+    let child = child?;
+    drop(report);
+    if spawn.is_lent == 0 {
+        // The other side of this is in the child's own memory. The pipe ends when it executes.
+        let _ = nix::unistd::setpgid(Pid::from_raw(child), Pid::from_raw(child));
+        let mut errno = [0; size_of::<c_int>()];
+        if super::retry(|| nix::unistd::read(&told, &mut errno)) == Ok(errno.len()) {
+            spawn.failed = c_int::from_ne_bytes(errno);
+        }
+    }
+    match spawn.failed {
+        0 => Ok(child),
+        errno => {
+            let _ = wait_status(child, 0);
+            Err(Errno::from_raw(errno))
+        }
+    }
+}
+
+/// waitpid(2) for one child that ended: the status as C knows it. `Ok(None)`: it has not yet (only
+/// with WNOHANG in `flags`).
+#[inline(never)]
+pub fn wait_status(pid: libc::pid_t, flags: c_int) -> nix::Result<Option<c_int>> {
+    let mut status = 0;
+    // SAFETY: `status` is writable and lives across the call.
+    let ended = super::retry(|| check(unsafe { libc::waitpid(pid, &mut status, flags) }))?;
+    Ok((ended > 0).then_some(status))
+}
+
+/// Some child that has ended and that nobody has waited for. It stays so.
+pub fn ended_child() -> Option<libc::pid_t> {
+    // SAFETY: all zeros is a valid siginfo_t: integers and pointers.
+    let mut info: libc::siginfo_t = unsafe { core::mem::zeroed() };
+    let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    // SAFETY: `info` is writable and lives across the call.
+    check(unsafe { libc::waitid(libc::P_ALL, 0, &mut info, flags) }).ok()?;
+    // SAFETY: waitid(2) fills in the fields of a child's siginfo, or leaves the zeros.
+    let pid = unsafe { info.si_pid() };
+    (pid > 0).then_some(pid)
+}
+
+/// A number for this process that none of its ancestors in memory has: a forked child has another
+/// one. Unlike getpid(2) this is no system call, and tells apart two processes that are the first
+/// of their namespaces. Async-signal-safe, except for the first call in a program.
+#[inline(never)]
+pub fn generation() -> u32 {
+    /// A word that the kernel sets to 0 in a forked child (MADV_WIPEONFORK). Null: not made yet.
+    static WORD: AtomicPtr<AtomicU32> = AtomicPtr::new(ptr::null_mut());
+    /// No process up to this one has a higher number.
+    static HIGHEST: AtomicU32 = AtomicU32::new(0);
+    /// There are kernels without it (before Linux 4.14).
+    static NONE: AtomicU32 = AtomicU32::new(u32::MAX);
+
+    let mut word = WORD.load(SeqCst);
+    if word.is_null() {
+        let made = wiped_on_fork().unwrap_or((&raw const NONE).cast_mut());
+        word = match WORD.compare_exchange(ptr::null_mut(), made, SeqCst, SeqCst) {
+            Ok(_) => made,
+            Err(first) => first, // a page is lost, once
+        };
+    }
+    // SAFETY: not null, so a page that is never unmapped, or a static.
+    let word = unsafe { &*word };
+    match word.load(SeqCst) {
+        0 => {
+            let next = HIGHEST.fetch_add(1, SeqCst) + 1;
+            match word.compare_exchange(0, next, SeqCst, SeqCst) {
+                Ok(_) => next,
+                Err(number) => number,
+            }
+        }
+        u32::MAX => nix::unistd::getpid().as_raw() as u32,
+        number => number,
+    }
+}
+
+fn wiped_on_fork() -> Option<*mut AtomicU32> {
+    let protection = libc::PROT_READ | libc::PROT_WRITE;
+    let kind = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+    let length = size_of::<AtomicU32>();
+    // SAFETY: new memory, wherever there is room.
+    let page = unsafe { libc::mmap(ptr::null_mut(), length, protection, kind, -1, 0) };
+    if page == libc::MAP_FAILED {
+        return None;
+    }
+    // SAFETY: the page just made.
+    match unsafe { libc::madvise(page, length, libc::MADV_WIPEONFORK) } {
+        0 => Some(page.cast()),
+        _ => {
+            // SAFETY: as above, and nobody knows of it.
+            unsafe { libc::munmap(page, length) };
+            None
+        }
+    }
+}
+
+/// A value of this process, shared by its threads. A forked child finds an empty one, and what it
+/// has inherited is dropped: its copies of descriptors are closed, the parent keeps its own.
+pub struct Own<T>(Mutex<(u32, Option<T>)>);
+
+impl<T: Default + Send> Own<T> {
+    pub const fn new() -> Self {
+        Own(Mutex::new((0, None)))
+    }
+
+    pub fn with<R>(&self, act: impl FnOnce(&mut T) -> R) -> R {
+        let mut guard = self.0.lock();
+        let (owner, value) = &mut *guard;
+        let generation = generation();
+        if *owner != generation {
+            *owner = generation;
+            *value = None;
+        }
+        act(value.get_or_insert_with(T::default))
     }
 }
 

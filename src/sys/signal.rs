@@ -1,27 +1,32 @@
 //! Signals: dispositions, masks, and the one handler of this library.
 
+use core::ffi::c_void;
 use std::{
     ops::RangeInclusive,
-    os::fd::OwnedFd,
+    os::fd::{AsRawFd, BorrowedFd, OwnedFd},
     ptr,
-    sync::atomic::{AtomicPtr, Ordering::Relaxed},
+    sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering::SeqCst},
 };
 
 use libc::c_int;
 use nix::errno::Errno;
 
-use super::{check, file};
+use super::{check, epoll, file, process::generation};
 
 /// What happens on a signal, as sigaction(2) has it.
 #[derive(Clone, Copy)]
 pub struct Action(libc::sigaction);
 
 impl Action {
-    fn new(handler: libc::sighandler_t) -> Self {
+    pub const fn zero() -> Self {
         // SAFETY: all zeros is a valid sigaction: no flags, an empty mask, SIG_DFL.
-        let mut action: libc::sigaction = unsafe { core::mem::zeroed() };
-        action.sa_sigaction = handler;
-        Action(action)
+        Action(unsafe { core::mem::zeroed() })
+    }
+
+    fn new(handler: libc::sighandler_t) -> Self {
+        let mut action = Action::zero();
+        action.0.sa_sigaction = handler;
+        action
     }
 
     pub fn default() -> Self {
@@ -32,9 +37,22 @@ impl Action {
         Action::new(libc::SIG_IGN)
     }
 
-    /// Stores 1 to the flag of `set_flags`. Without SA_RESTART: system calls are interrupted.
-    pub fn raise_flag() -> Self {
-        Action::new(raise_flag as extern "C" fn(c_int) as libc::sighandler_t)
+    /// Does what `respond` says. SA_ONSTACK: on the alternate stack, if the program has made one.
+    pub fn respond(flags: c_int) -> Self {
+        let handler: extern "C" fn(c_int, *const libc::siginfo_t, *const c_void) = on_signal;
+        let mut action = Action::new(handler as libc::sighandler_t);
+        action.0.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | flags;
+        action.0.sa_mask = Set::all().0;
+        action
+    }
+
+    pub fn is_ours(&self) -> bool {
+        self.0.sa_sigaction == Action::respond(0).0.sa_sigaction
+    }
+
+    /// Neither ignored nor the default.
+    pub fn is_handler(&self) -> bool {
+        !self.is_ignore() && self.0.sa_sigaction != libc::SIG_DFL
     }
 
     pub fn is_ignore(&self) -> bool {
@@ -54,31 +72,227 @@ pub fn action(signo: c_int) -> nix::Result<Action> {
 
 pub fn set_action(signo: c_int, action: &Action) -> nix::Result<Action> {
     let mut old = Action::default();
-    // SAFETY: both structs live across the call. The handler is SIG_DFL, SIG_IGN, raise_flag, which
-    // is never unmapped (-z nodelete), or one that the program itself had installed.
+    // SAFETY: both structs live across the call. The handler is SIG_DFL, SIG_IGN, on_signal, which is
+    // never unmapped (-z nodelete), or one that the program itself had installed.
     check(unsafe { libc::sigaction(signo, &action.0, &mut old.0) }).map(|_| old)
 }
 
-static SHUTDOWN: AtomicPtr<c_int> = AtomicPtr::new(ptr::null_mut());
-static RELOAD: AtomicPtr<c_int> = AtomicPtr::new(ptr::null_mut());
-
-/// The variables that the handler stores to: for SIGHUP `reload`, for all others `shutdown`.
-/// Returns those before.
-pub fn set_flags(shutdown: *mut c_int, reload: *mut c_int) -> (*mut c_int, *mut c_int) {
-    (SHUTDOWN.swap(shutdown, Relaxed), RELOAD.swap(reload, Relaxed))
+/// What a signal does to this process, besides what its action says. Bits.
+pub mod response {
+    /// It sets its flag, counts, and wakes the main loop.
+    pub(crate) const FLAGS: u32 = 1;
+    /// It wakes the main loop to look for children that ended.
+    pub(crate) const REAPS: u32 = 2;
 }
 
-/// A store and nothing else, so there is no errno to keep.
-extern "C" fn raise_flag(signo: c_int) {
-    let flag = match signo {
-        libc::SIGHUP => &RELOAD,
-        _ => &SHUTDOWN,
+/// What the handler needs to know of one signal, and what it has noted.
+struct Slot {
+    response: AtomicU32,
+    flag: AtomicPtr<c_int>,
+    value: AtomicI32,
+    count: OfProcess,
+    /// The process and the user that sent the latest one.
+    sender: AtomicU64,
+}
+
+/// The highest signal number of Linux.
+const LAST: usize = 64;
+
+static SLOTS: [Slot; LAST + 1] = [const {
+    Slot {
+        response: AtomicU32::new(0),
+        flag: AtomicPtr::new(ptr::null_mut()),
+        value: AtomicI32::new(0),
+        count: OfProcess::new(),
+        sender: AtomicU64::new(0),
     }
-    .load(Relaxed);
-    if !flag.is_null() {
-        // SAFETY: by the contract of install_signal_flags the variable lives as long as the
-        // process, and is a sig_atomic_t, which is an int wherever Linux runs.
-        unsafe { flag.write_volatile(1) };
+}; LAST + 1];
+
+/// The responses of the signals that have arrived and that the main loop does not know of.
+static NEWS: OfProcess = OfProcess::new();
+
+/// A number in which stands what process wrote it: in a forked child it is 0 again, without anybody's
+/// doing.
+struct OfProcess(AtomicU64);
+
+impl OfProcess {
+    const fn new() -> Self {
+        OfProcess(AtomicU64::new(0))
+    }
+
+    fn get(&self, process: u32) -> u32 {
+        let [owner, number] = halves(self.0.load(SeqCst));
+        if owner == process { number } else { 0 }
+    }
+
+    /// Returns the number before.
+    fn change(&self, process: u32, change: impl Fn(u32) -> u32) -> u32 {
+        let mut before = self.0.load(SeqCst);
+        loop {
+            let [owner, number] = halves(before);
+            let number = if owner == process { number } else { 0 };
+            let after = joined([process, change(number)]);
+            match self.0.compare_exchange_weak(before, after, SeqCst, SeqCst) {
+                Ok(_) => return number,
+                Err(now) => before = now,
+            }
+        }
+    }
+}
+
+fn halves(both: u64) -> [u32; 2] {
+    [(both >> 32) as u32, both as u32]
+}
+
+fn joined([high, low]: [u32; 2]) -> u64 {
+    u64::from(high) << 32 | u64::from(low)
+}
+
+fn slot(signo: c_int) -> Option<&'static Slot> {
+    usize::try_from(signo).ok().filter(|&signo| signo > 0).and_then(|signo| SLOTS.get(signo))
+}
+
+/// Where a signal's flag stands (null: nowhere) and what it becomes.
+#[derive(Clone, Copy)]
+pub struct Flag {
+    pub place: *mut c_int,
+    pub value: c_int,
+}
+
+/// Sets what the handler does. Returns what it did before.
+pub fn respond(signo: c_int, response: u32, flag: Flag) -> (u32, Flag) {
+    let Some(slot) = slot(signo) else { return (0, flag) };
+    let value = slot.value.swap(flag.value, SeqCst);
+    let place = slot.flag.swap(flag.place, SeqCst);
+    (slot.response.swap(response, SeqCst), Flag { place, value })
+}
+
+pub fn response(signo: c_int) -> (u32, Flag) {
+    slot(signo).map_or((0, Flag { place: ptr::null_mut(), value: 0 }), |slot| {
+        let flag = Flag { place: slot.flag.load(SeqCst), value: slot.value.load(SeqCst) };
+        (slot.response.load(SeqCst), flag)
+    })
+}
+
+/// Whether the flag of a flagged signal is raised; one without a variable is until it was told.
+pub fn is_raised(signo: c_int) -> bool {
+    let (response, flag) = response(signo);
+    if response & response::FLAGS == 0 {
+        false
+    } else if flag.place.is_null() {
+        slot(signo).is_some_and(|slot| slot.count.get(generation()) > 0)
+    } else {
+        // SAFETY: by the contract of rsd_flag_signal the variable lives as long as the process.
+        unsafe { flag.place.read_volatile() == flag.value }
+    }
+}
+
+/// Stores and wakes, and keeps errno. All signals are blocked meanwhile.
+extern "C" fn on_signal(signo: c_int, info: *const libc::siginfo_t, _: *const c_void) {
+    let Some(slot) = slot(signo) else { return };
+    let response = slot.response.load(SeqCst);
+    if response == 0 {
+        return;
+    }
+    let errno = Errno::last_raw();
+    let process = generation();
+    if response & response::FLAGS != 0 {
+        let (place, value) = (slot.flag.load(SeqCst), slot.value.load(SeqCst));
+        if !place.is_null() {
+            // SAFETY: by the contract of rsd_flag_signal the variable lives as long as the
+            // process, and is a sig_atomic_t, which is an int wherever Linux runs.
+            unsafe { place.write_volatile(value) };
+        }
+        slot.sender.store(joined(sender(info)), SeqCst);
+        slot.count.change(process, |count| count.saturating_add(1));
+    }
+    if NEWS.change(process, |news| news | response) == 0 {
+        ring(process);
+    }
+    Errno::set_raw(errno);
+}
+
+/// The process and the user that sent a signal; zeros if the kernel did, for whose signals these
+/// fields mean something else.
+fn sender(info: *const libc::siginfo_t) -> [u32; 2] {
+    // SAFETY: with SA_SIGINFO the kernel passes a siginfo_t.
+    let Some(info) = (unsafe { info.as_ref() }) else { return [0, 0] };
+    match info.si_code {
+        libc::SI_USER | libc::SI_QUEUE | libc::SI_TKILL => {
+            // SAFETY: for these codes the kernel has filled in the sender.
+            unsafe { [info.si_pid() as u32, info.si_uid()] }
+        }
+        _ => [0, 0],
+    }
+}
+
+/// A signal that has arrived.
+pub struct Arrived {
+    pub signo: c_int,
+    pub pid: c_int,
+    pub uid: u32,
+    pub count: u32,
+}
+
+/// Takes what has arrived of the first signal of which something has.
+pub fn next_arrived() -> Option<Arrived> {
+    let process = generation();
+    (1..).zip(SLOTS.get(1..)?).find_map(|(signo, slot)| {
+        if slot.count.get(process) == 0 {
+            return None;
+        }
+        let count = slot.count.change(process, |_| 0);
+        let [pid, uid] = halves(slot.sender.load(SeqCst));
+        (count > 0).then_some(Arrived { signo, pid: pid as c_int, uid, count })
+    })
+}
+
+/// Forgets what has arrived of a signal.
+pub fn forget_arrived(signo: c_int) {
+    if let Some(slot) = slot(signo) {
+        slot.count.change(generation(), |_| 0);
+    }
+}
+
+/// The responses of what has arrived since it was last taken.
+pub fn take_news() -> u32 {
+    let process = generation();
+    match NEWS.get(process) {
+        0 => 0,
+        _ => NEWS.change(process, |_| 0),
+    }
+}
+
+pub fn has_news() -> bool {
+    NEWS.get(generation()) != 0
+}
+
+/// Says again that something has arrived.
+pub fn renew(response: u32) {
+    let process = generation();
+    if NEWS.change(process, |news| news | response) == 0 {
+        ring(process);
+    }
+}
+
+/// The epoll descriptor to wake, and the descriptor in it that does so; see `epoll::Bell`.
+static BELL: [OfProcess; 2] = [OfProcess::new(), OfProcess::new()];
+
+/// From now on signals ring this bell; also one that has arrived already.
+pub fn set_bell(epoll: BorrowedFd, bell: BorrowedFd) {
+    let process = generation();
+    let [epoll_place, bell_place] = &BELL;
+    bell_place.change(process, |_| bell.as_raw_fd() as u32);
+    epoll_place.change(process, |_| epoll.as_raw_fd() as u32);
+    if NEWS.get(process) != 0 {
+        ring(process);
+    }
+}
+
+fn ring(process: u32) {
+    let [epoll, bell] = [&BELL[0], &BELL[1]].map(|place| place.get(process) as i32);
+    if epoll > 0 {
+        epoll::ring(epoll, bell);
     }
 }
 
@@ -139,6 +353,17 @@ pub fn change_mask(how: How, set: &Set) -> nix::Result<Set> {
 #[inline(never)]
 pub fn mask() -> Set {
     change_mask(How::Block, &Set::empty()).unwrap_or(Set::empty())
+}
+
+/// Waits with this mask for at most `limit_ms` (-1: no limit), or until a handler runs (EINTR).
+pub fn poll_nothing(limit_ms: c_int, mask: &Set) -> nix::Result<()> {
+    let limit = libc::timespec {
+        tv_sec: i64::from(limit_ms.wrapping_div(1000)),
+        tv_nsec: i64::from(limit_ms.wrapping_rem(1000)) * 1_000_000,
+    };
+    let limit = if limit_ms < 0 { ptr::null() } else { &limit };
+    // SAFETY: no descriptors; time and mask live across the call.
+    check(unsafe { libc::ppoll(ptr::null_mut(), 0, limit, &mask.0) }).map(drop)
 }
 
 /// A descriptor that is readable while one of the blocked `signals` is pending.

@@ -1,0 +1,485 @@
+//! Commands: a program without a shell, in a process group of its own, its output collected, ended
+//! when its time is over or the program is to end.
+//!
+//! The first process of a command is waited for last: until then its number, which is also that of
+//! the group, cannot become somebody else's.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use nix::{
+    errno::Errno,
+    sys::signal::{Signal, killpg},
+    unistd::{Pid, read},
+};
+
+use crate::{
+    children::{self, UNKNOWN, Whose},
+    error::{Error, OrCannot, Result},
+    kept::Kept,
+    poller::{self, Source},
+    signals, stdio,
+    sys::{
+        callback::Callback,
+        epoll, file,
+        memory::{Bytes, Table},
+        process::{self, Arguments, Own},
+    },
+};
+
+/// What the program asked for.
+pub struct Options<'a> {
+    /// None: /dev/null.
+    pub input: Option<&'a [u8]>,
+    pub output_limit: usize,
+    pub merge_stderr: bool,
+    pub timeout_ms: Option<u32>,
+    pub kill_after_ms: u32,
+    /// A shutdown does not matter.
+    pub during_shutdown: bool,
+}
+
+impl Default for Options<'_> {
+    fn default() -> Self {
+        Options {
+            input: None,
+            output_limit: 65536,
+            merge_stderr: false,
+            timeout_ms: None,
+            kill_after_ms: 5000,
+            during_shutdown: false,
+        }
+    }
+}
+
+/// How a command ended.
+pub struct Outcome {
+    pub pid: libc::pid_t,
+    /// As waitpid(2) has it, or UNKNOWN.
+    pub status: i32,
+    /// Why it was ended.
+    pub error: Option<Errno>,
+    pub out: Output,
+    pub err: Output,
+}
+
+/// What was written.
+pub struct Output {
+    pub bytes: Bytes,
+    pub is_cut: bool,
+}
+
+/// A run callback of C; only ffi calls it.
+pub type RunCallback =
+    Callback<unsafe extern "C" fn(*const crate::ffi::rsd_result, *mut core::ffi::c_void)>;
+
+/// Who wants to know how a command ended.
+pub enum Client {
+    Callback(RunCallback),
+    /// One that waits in `main_loop::run`, and polls the timer of this number.
+    Waiting(i32),
+}
+
+/// One output of a command.
+struct Stream {
+    output: Output,
+    /// None: it has ended.
+    pipe: Option<Kept>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Running,
+    /// SIGTERM was sent.
+    Ending,
+    /// SIGKILL was sent.
+    Killed,
+}
+
+struct Command {
+    pid: libc::pid_t,
+    child: usize,
+    stage: Stage,
+    has_ended: bool,
+    error: Option<Errno>,
+    /// When the next stage begins, in monotonic milliseconds.
+    deadline: Option<i64>,
+    kill_after_ms: u32,
+    during_shutdown: bool,
+    output_limit: usize,
+    out: Stream,
+    err: Stream,
+    client: Client,
+}
+
+enum Entry {
+    Running(Command),
+    /// For a client that waits, until it takes it.
+    Over(Option<Outcome>),
+}
+
+static COMMANDS: Own<Table<Entry>> = Own::new();
+
+fn running(entry: &mut Entry) -> Option<&mut Command> {
+    match entry {
+        Entry::Running(command) => Some(command),
+        Entry::Over(_) => None,
+    }
+}
+
+/// Starts a command. Its number here, and its pid.
+pub fn start(
+    arguments: Arguments,
+    options: &Options,
+    client: Client,
+) -> Result<(usize, libc::pid_t)> {
+    if !options.during_shutdown && signals::is_shutdown() {
+        return Err(Error::new(Errno::ECANCELED, &[b"no command is run: the program is to end"]));
+    }
+    let cannot = "prepare a command";
+    let input = match options.input {
+        Some(input) => file::in_memory(input).or_cannot(cannot)?,
+        None => stdio::open_null()?,
+    };
+    let (out, out_end) = stream().or_cannot(cannot)?;
+    let (mut err, mut err_end) = (Stream { output: Output::none(), pipe: None }, None);
+    if !options.merge_stderr {
+        let (stream, end) = stream().or_cannot(cannot)?;
+        (err, err_end) = (stream, Some(end));
+    }
+    poller::fd()?;
+
+    let ends = [input.as_fd(), out_end.as_fd(), err_end.as_ref().unwrap_or(&out_end).as_fd()];
+    let spawned = process::spawn(arguments, ends);
+    let pid = spawned.or_cannot_at("run", arguments.first())?;
+    let command = Command {
+        pid,
+        child: usize::MAX,
+        stage: Stage::Running,
+        has_ended: false,
+        error: None,
+        deadline: options.timeout_ms.map(|ms| process::monotonic_ms() + i64::from(ms) + 1),
+        kill_after_ms: options.kill_after_ms,
+        during_shutdown: options.during_shutdown,
+        output_limit: options.output_limit,
+        out,
+        err,
+        client,
+    };
+    let entered = enter(command).inspect_err(|_| {
+        kill_group(pid, Signal::SIGKILL);
+        let _ = process::wait_status(pid, 0);
+    });
+    entered.map(|number| (number, pid))
+}
+
+/// Makes a command known to all who have to do with it.
+fn enter(command: Command) -> Result<usize> {
+    let pid = command.pid;
+    COMMANDS.with(|commands| {
+        let number = commands.insert(Entry::Running(command)).or_cannot("keep a command")?;
+        let entered = children::add(pid, Whose::Command(number)).and_then(|child| {
+            let Some(command) = commands.get(number).and_then(running) else { return Ok(()) };
+            command.child = child;
+            let attended = command.out.attend(Source::Output(number));
+            let attended = attended.and_then(|()| command.err.attend(Source::Errors(number)));
+            let attended = attended.and_then(|()| arm(commands));
+            if attended.is_err() {
+                children::release(child);
+            }
+            attended.or_cannot("wait for a command")
+        });
+        match entered {
+            Ok(()) => Ok(number),
+            Err(error) => {
+                if let Some(Entry::Running(mut command)) = commands.take(number) {
+                    command.out.close();
+                    command.err.close();
+                }
+                Err(error)
+            }
+        }
+    })
+}
+
+fn kill_group(pid: libc::pid_t, signal: Signal) {
+    let _ = killpg(Pid::from_raw(pid), signal);
+}
+
+/// The main loop wakes for the earliest deadline.
+fn arm(commands: &mut Table<Entry>) -> nix::Result<()> {
+    let deadlines = commands.iter().filter_map(|(_, entry)| running(entry)?.deadline);
+    poller::wake_at(deadlines.min())
+}
+
+/// A stream of ours and the end for the command.
+fn stream() -> nix::Result<(Stream, OwnedFd)> {
+    let (read, write) = file::pipe()?;
+    file::set_nonblocking(read.as_fd())?;
+    Ok((Stream { output: Output::none(), pipe: Some(Kept::new(read)?) }, write))
+}
+
+/// How much is read of a stream before others have their turn; a pipe holds no more.
+const AT_ONCE: usize = 65536;
+
+impl Output {
+    fn none() -> Self {
+        Output { bytes: Bytes::new(), is_cut: false }
+    }
+
+    /// Reads once. Whether the end has come; EAGAIN if there is nothing yet.
+    fn read(&mut self, pipe: BorrowedFd, limit: usize) -> nix::Result<Option<usize>> {
+        let mut rest = [0; 4096];
+        let spare = self.bytes.spare(limit);
+        let is_full = spare.is_empty();
+        let count = match is_full {
+            true => read(pipe, &mut rest)?,
+            false => read(pipe, spare)?,
+        };
+        if count == 0 {
+            return Ok(None);
+        }
+        match is_full {
+            true => self.is_cut = true,
+            false => self.bytes.add(count),
+        }
+        Ok(Some(count))
+    }
+}
+
+impl Stream {
+    fn attend(&self, source: Source) -> nix::Result<()> {
+        self.pipe.as_ref().map_or(Ok(()), |pipe| poller::add(pipe.get()?, source))
+    }
+
+    /// Reads what there is, but not for ever.
+    fn read(&mut self, limit: usize) {
+        let mut total = 0;
+        while total < AT_ONCE {
+            let Some(pipe) = self.pipe.as_ref() else { return };
+            match pipe.get().and_then(|pipe| self.output.read(pipe, limit)) {
+                Ok(Some(count)) => total += count,
+                Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN) => return,
+                Ok(None) => return self.close(),
+                Err(_) => {
+                    self.output.is_cut = true;
+                    return self.close();
+                }
+            }
+        }
+    }
+
+    fn close(&mut self) {
+        if let Some(pipe) = self.pipe.take() {
+            if let Ok(pipe) = pipe.get() {
+                poller::remove(pipe);
+            }
+        }
+    }
+}
+
+impl Command {
+    /// Goes on to the next stage.
+    fn advance(&mut self, now: i64) {
+        let next = i64::from(self.kill_after_ms) + 1;
+        self.deadline = Some(now + next);
+        match self.stage {
+            Stage::Running => {
+                kill_group(self.pid, Signal::SIGTERM);
+                self.stage = Stage::Ending;
+            }
+            Stage::Ending | Stage::Killed => {
+                kill_group(self.pid, Signal::SIGKILL);
+                self.stage = Stage::Killed;
+            }
+        }
+    }
+
+    fn end(&mut self, why: Errno, now: i64) {
+        if self.stage == Stage::Running && !self.has_ended {
+            self.error = Some(why);
+            self.advance(now);
+        }
+    }
+
+    /// Whether nothing more is to come: while others of a group that is being ended have its output
+    /// open, they have time until SIGKILL.
+    fn is_over(&self) -> bool {
+        let is_silent = self.out.pipe.is_none() && self.err.pipe.is_none();
+        self.has_ended && (self.stage != Stage::Ending || is_silent)
+    }
+
+    fn finish(mut self) -> (Outcome, Client) {
+        self.out.read(self.output_limit);
+        self.err.read(self.output_limit);
+        self.out.close();
+        self.err.close();
+        if self.stage != Stage::Running {
+            kill_group(self.pid, Signal::SIGKILL);
+        }
+        let status = match self.has_ended {
+            true => {
+                children::release(self.child);
+                process::wait_status(self.pid, libc::WNOHANG).ok().flatten().unwrap_or(UNKNOWN)
+            }
+            false => {
+                children::abandon(self.child);
+                UNKNOWN
+            }
+        };
+        signals::look_for_children(); // it may have been in the way
+        let outcome = Outcome {
+            pid: self.pid,
+            status,
+            error: self.error,
+            out: self.out.output,
+            err: self.err.output,
+        };
+        (outcome, self.client)
+    }
+}
+
+/// A command has ended, and the program is to be told.
+pub struct Finished {
+    pub outcome: Outcome,
+    pub callback: RunCallback,
+}
+
+/// The first process of a command has ended.
+pub fn child_ended(number: usize) -> Option<Finished> {
+    go_on(number, |command| command.has_ended = true)
+}
+
+/// There is something to read, or the end of it.
+pub fn output_is_ready(number: usize) -> Option<Finished> {
+    go_on(number, |command| command.out.read(command.output_limit))
+}
+
+/// As `output_is_ready`, for stderr.
+pub fn errors_are_ready(number: usize) -> Option<Finished> {
+    go_on(number, |command| command.err.read(command.output_limit))
+}
+
+fn go_on(number: usize, act: fn(&mut Command)) -> Option<Finished> {
+    COMMANDS.with(|commands| {
+        let entry = commands.get(number)?;
+        let command = running(entry)?;
+        act(command);
+        let is_over = command.is_over();
+        if is_over { conclude(commands, number) } else { None }
+    })
+}
+
+/// Ends commands whose time is over, and all when the program is to end. One that has ended by that.
+pub fn look_at_time() -> Option<Finished> {
+    COMMANDS.with(|commands| {
+        let is_shutdown = signals::is_shutdown();
+        let now = process::monotonic_ms();
+        let mut over = None;
+        for (number, entry) in commands.iter() {
+            let Some(command) = running(entry) else { continue };
+            if is_shutdown && !command.during_shutdown {
+                command.end(Errno::ECANCELED, now);
+            }
+            let is_late = command.deadline.is_some_and(|deadline| deadline <= now);
+            let is_hopeless = is_late && command.stage == Stage::Killed;
+            match command.stage {
+                Stage::Running if is_late => command.end(Errno::ETIMEDOUT, now),
+                Stage::Ending if is_late => command.advance(now),
+                _ => {}
+            }
+            if command.is_over() || is_hopeless {
+                over = Some(number);
+            }
+        }
+        let _ = arm(commands);
+        conclude(commands, over?)
+    })
+}
+
+/// `rsd_end_command`
+pub fn end(pid: libc::pid_t) -> Result<()> {
+    COMMANDS.with(|commands| {
+        let found = commands.iter().filter_map(|(_, entry)| running(entry));
+        let Some(command) = found.into_iter().find(|command| command.pid == pid) else {
+            return Err(Error::new(Errno::ENOENT, &[b"there is no such command"]));
+        };
+        command.end(Errno::ECANCELED, process::monotonic_ms());
+        let _ = arm(commands);
+        Ok(())
+    })
+}
+
+/// A client that waits finds the outcome in the table; a callback is for the main loop to call.
+fn conclude(commands: &mut Table<Entry>, number: usize) -> Option<Finished> {
+    let entry = commands.get(number)?;
+    let Entry::Running(command) = core::mem::replace(entry, Entry::Over(None)) else {
+        return None;
+    };
+    let (outcome, client) = command.finish();
+    let finished = match client {
+        Client::Callback(callback) => {
+            commands.take(number);
+            Some(Finished { outcome, callback })
+        }
+        Client::Waiting(timer) => {
+            *entry = Entry::Over(Some(outcome));
+            // At a time that is long past.
+            file::borrowed(timer).map(|timer| epoll::set_timer(timer, Some(1)));
+            None
+        }
+    };
+    let _ = arm(commands);
+    finished
+}
+
+/// How it stands with the command of a client that waits.
+pub enum State {
+    Running,
+    Over(Outcome),
+    /// This process has no such command.
+    Gone,
+}
+
+/// An outcome is told once.
+pub fn outcome(number: usize) -> State {
+    COMMANDS.with(|commands| match commands.get(number) {
+        Some(Entry::Running(_)) => State::Running,
+        Some(Entry::Over(outcome)) => {
+            let outcome = outcome.take();
+            commands.take(number);
+            outcome.map_or(State::Gone, State::Over)
+        }
+        None => State::Gone,
+    })
+}
+
+/// Why a command that was run is no success, whatever its status.
+pub fn ended_by(errno: Errno) -> Error {
+    let why: &[u8] = match errno {
+        Errno::ETIMEDOUT => b"the command was ended: its time was over",
+        _ => b"the command was ended: it was cancelled, or the program is to end",
+    };
+    Error::new(errno, &[why])
+}
+
+/// The status of a command is not known.
+pub fn lost() -> Error {
+    let why = b"somebody else in this process has waited for the command, or it cannot be killed";
+    Error::new(Errno::ECHILD, &[why])
+}
+
+/// A forked child has no commands.
+pub fn let_go_of_parents() {
+    COMMANDS.with(|_| ());
+}
+
+/// Ends a command for which nobody can wait.
+pub fn give_up(number: usize) {
+    COMMANDS.with(|commands| {
+        if let Some(Entry::Running(mut command)) = commands.take(number) {
+            command.stage = Stage::Killed;
+            command.finish();
+        }
+    });
+}

@@ -1,0 +1,159 @@
+//! The one descriptor of the main loop, and what makes it readable: a bell that the signal handler
+//! rings, a timer, and the descriptors that other rooms add.
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
+
+use nix::errno::Errno;
+
+use crate::{
+    error::{OrCannot, Result},
+    sys::{
+        epoll::{self, AT_ONCE},
+        file,
+        process::Own,
+        signal,
+    },
+};
+
+/// What a ready descriptor belongs to. The number is that of an entry in the room's table; it may
+/// be over when it is told, and the entry another one.
+#[derive(Clone, Copy)]
+pub enum Source {
+    Timer,
+    Child(usize),
+    /// A command's stdout.
+    Output(usize),
+    /// A command's stderr.
+    Errors(usize),
+}
+
+impl Source {
+    fn number(self) -> u64 {
+        let (kind, entry) = match self {
+            Source::Timer => (1, 0),
+            Source::Child(entry) => (2, entry),
+            Source::Output(entry) => (3, entry),
+            Source::Errors(entry) => (4, entry),
+        };
+        kind << 32 | entry as u64
+    }
+
+    /// `None`: the bell, which is silent again by now.
+    fn of(number: u64) -> Option<Self> {
+        let entry = (number & 0xffff_ffff) as usize;
+        match number >> 32 {
+            1 => Some(Source::Timer),
+            2 => Some(Source::Child(entry)),
+            3 => Some(Source::Output(entry)),
+            4 => Some(Source::Errors(entry)),
+            _ => None,
+        }
+    }
+}
+
+struct Poller {
+    epoll: OwnedFd,
+    bell: OwnedFd,
+    timer: Option<OwnedFd>,
+    /// When the timer is to come, in monotonic milliseconds.
+    timer_at: Option<i64>,
+}
+
+static POLLER: Own<Option<Poller>> = Own::new();
+
+fn with<T>(act: impl FnOnce(&mut Poller) -> nix::Result<T>) -> nix::Result<T> {
+    POLLER.with(|poller| match poller {
+        Some(poller) => act(poller),
+        None => act(poller.insert(Poller::make()?)),
+    })
+}
+
+impl Poller {
+    #[inline(never)]
+    fn make() -> nix::Result<Self> {
+        let epoll = epoll::create()?;
+        let bell = epoll::add_bell(epoll.as_fd())?;
+        signal::set_bell(epoll.as_fd(), bell.as_fd());
+        Ok(Poller { epoll, bell, timer: None, timer_at: None })
+    }
+}
+
+/// Whether the program has closed what is ours, as old daemons do that close every number they find.
+/// Then it is forgotten, and everybody has to add their descriptors again.
+#[inline(never)]
+pub fn was_lost() -> bool {
+    POLLER.with(|place| {
+        let Some(poller) = place.as_ref() else { return false };
+        if epoll::has_bell(poller.epoll.as_fd(), poller.bell.as_fd()) {
+            return false;
+        }
+        if let Some(poller) = place.take() {
+            // Not ours any more: whoever has the numbers now closes them.
+            let _ = (poller.epoll.into_raw_fd(), poller.bell.into_raw_fd());
+            let _ = poller.timer.map(OwnedFd::into_raw_fd);
+        }
+        true
+    })
+}
+
+/// The number of the descriptor, for poll(2); it is made when it is first asked for.
+#[inline(never)]
+pub fn fd() -> Result<i32> {
+    with(|poller| Ok(poller.epoll.as_raw_fd())).or_cannot("make the descriptor of the main loop")
+}
+
+/// `source` is told whenever `fd` is readable.
+#[inline(never)]
+pub fn add(fd: BorrowedFd, source: Source) -> nix::Result<()> {
+    with(|poller| epoll::add(poller.epoll.as_fd(), fd, source.number()))
+}
+
+/// To be called before `fd` is closed.
+#[inline(never)]
+pub fn remove(fd: BorrowedFd) {
+    let _ = with(|poller| {
+        epoll::remove(poller.epoll.as_fd(), fd);
+        Ok(())
+    });
+}
+
+/// Makes the descriptor readable at this time, at the latest; `None`: at no time.
+#[inline(never)]
+pub fn wake_at(at_ms: Option<i64>) -> nix::Result<()> {
+    with(|poller| {
+        if poller.timer_at == at_ms {
+            return Ok(());
+        }
+        let timer = match &poller.timer {
+            Some(timer) => timer,
+            None => {
+                let timer = epoll::timer()?;
+                let number = Source::Timer.number();
+                epoll::add(poller.epoll.as_fd(), timer.as_fd(), number)?;
+                poller.timer.insert(timer)
+            }
+        };
+        epoll::set_timer(timer.as_fd(), at_ms)?;
+        poller.timer_at = at_ms;
+        Ok(())
+    })
+}
+
+/// What is ready now.
+#[inline(never)]
+pub fn ready() -> Result<[Option<Source>; AT_ONCE]> {
+    let ready = with(|poller| epoll::ready(poller.epoll.as_fd()));
+    let ready = ready.or_cannot("look what is ready")?;
+    Ok(ready.map(|number| Source::of(number?)))
+}
+
+/// Waits until the descriptor or `also` is readable, or a handler has run (EINTR). Nothing is taken.
+pub fn wait(fd: i32, also: Option<BorrowedFd>, limit_ms: i32) -> nix::Result<()> {
+    let fd = file::borrowed(fd).ok_or(Errno::EBADF)?;
+    file::poll([Some(fd), also], limit_ms).map(drop)
+}
+
+/// A forked child makes its own.
+pub fn let_go_of_parents() {
+    POLLER.with(|_| ());
+}

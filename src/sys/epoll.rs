@@ -1,0 +1,105 @@
+//! epoll(7), and the two descriptors that wake who waits on it: a bell and a timer.
+
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+
+use super::{check, file};
+
+/// The number of the bell.
+pub(crate) const BELL: u64 = 0;
+
+/// An epoll instance.
+pub fn create() -> nix::Result<OwnedFd> {
+    // SAFETY: epoll_create1(2) takes no pointers.
+    file::above_stdio(file::owned(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?)
+}
+
+fn control(epoll: i32, operation: i32, fd: i32, events: i32, number: u64) -> nix::Result<()> {
+    let mut event = libc::epoll_event { events: events as u32, u64: number };
+    // SAFETY: `event` lives across the call.
+    check(unsafe { libc::epoll_ctl(epoll, operation, fd, &mut event) }).map(drop)
+}
+
+/// `number` is told whenever `fd` is readable.
+#[inline(never)]
+pub fn add(epoll: BorrowedFd, fd: BorrowedFd, number: u64) -> nix::Result<()> {
+    control(epoll.as_raw_fd(), libc::EPOLL_CTL_ADD, fd.as_raw_fd(), libc::EPOLLIN, number)
+}
+
+/// To be called before `fd` is closed: a forked child may have a copy, which keeps it in.
+#[inline(never)]
+pub fn remove(epoll: BorrowedFd, fd: BorrowedFd) {
+    let _ = control(epoll.as_raw_fd(), libc::EPOLL_CTL_DEL, fd.as_raw_fd(), 0, 0);
+}
+
+/// A descriptor in the epoll instance that is always readable, but not looked at: to ring is to
+/// have it looked at once. Unlike a write, that does no harm where the program has put something
+/// else on one of these numbers, and there is nothing to be read afterwards.
+pub fn add_bell(epoll: BorrowedFd) -> nix::Result<OwnedFd> {
+    // SAFETY: eventfd(2) takes no pointers.
+    let bell = file::owned(unsafe { libc::eventfd(1, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) })?;
+    let bell = file::above_stdio(bell)?;
+    control(epoll.as_raw_fd(), libc::EPOLL_CTL_ADD, bell.as_raw_fd(), libc::EPOLLONESHOT, BELL)?;
+    Ok(bell)
+}
+
+/// Async-signal-safe.
+pub fn ring(epoll: i32, bell: i32) {
+    let events = libc::EPOLLIN | libc::EPOLLONESHOT;
+    let _ = control(epoll, libc::EPOLL_CTL_MOD, bell, events, BELL);
+}
+
+/// Whether these numbers are still the descriptors that `create` and `add_bell` made.
+pub fn has_bell(epoll: BorrowedFd, bell: BorrowedFd) -> bool {
+    let (epoll, bell) = (epoll.as_raw_fd(), bell.as_raw_fd());
+    match control(epoll, libc::EPOLL_CTL_ADD, bell, libc::EPOLLONESHOT, BELL) {
+        Err(errno) => errno == nix::errno::Errno::EEXIST,
+        Ok(()) => {
+            // Two other files of the program's, on both numbers.
+            let _ = control(epoll, libc::EPOLL_CTL_DEL, bell, 0, 0);
+            false
+        }
+    }
+}
+
+/// How many descriptors are told at once.
+pub(crate) const AT_ONCE: usize = 32;
+
+/// The numbers of what is ready, without waiting.
+pub fn ready(epoll: BorrowedFd) -> nix::Result<[Option<u64>; AT_ONCE]> {
+    let mut events = [libc::epoll_event { events: 0, u64: 0 }; AT_ONCE];
+    let count = super::retry(|| {
+        // SAFETY: the pointer and the length are those of one array, which lives across the call.
+        check(unsafe {
+            libc::epoll_wait(epoll.as_raw_fd(), events.as_mut_ptr(), AT_ONCE as i32, 0)
+        })
+    })?;
+    let mut left = count;
+    Ok(events.map(|event| {
+        left -= 1;
+        (left >= 0).then_some(event.u64)
+    }))
+}
+
+/// A timer of CLOCK_MONOTONIC that is not set.
+pub fn timer() -> nix::Result<OwnedFd> {
+    let flags = libc::TFD_CLOEXEC | libc::TFD_NONBLOCK;
+    // SAFETY: timerfd_create(2) takes no pointers.
+    let timer = unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, flags) };
+    file::above_stdio(file::owned(timer)?)
+}
+
+/// The timer is readable from this time on (in the milliseconds of `process::monotonic_ms`). `None`:
+/// not any more.
+pub fn set_timer(timer: BorrowedFd, at_ms: Option<i64>) -> nix::Result<()> {
+    let zero = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let at = at_ms.map_or(zero, |at| libc::timespec {
+        tv_sec: at.wrapping_div(1000),
+        tv_nsec: at.wrapping_rem(1000) * 1_000_000,
+    });
+    let setting = libc::itimerspec { it_interval: zero, it_value: at };
+    let flags = libc::TFD_TIMER_ABSTIME;
+    // SAFETY: `setting` lives across the call, and nothing is asked back.
+    let result =
+        unsafe { libc::timerfd_settime(timer.as_raw_fd(), flags, &setting, core::ptr::null_mut()) };
+    check(result).map(drop)
+}
