@@ -391,11 +391,13 @@ static void large(const char *megabytes)
 /* With 0, 1, 2... descriptors left, before the first use of the main loop or after it. */
 static void descriptors(int is_ready)
 {
-    struct rlimit limit = { 64, 64 };
+    struct rlimit limit;
     int fds[64], count = 0, worked = 0, failed = 0, spawned = 0;
     struct seen seen = { .count = 0 };
 
     check(!is_ready || rsd_fd() > 2);
+    check(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+    limit.rlim_cur = 64;
     check(setrlimit(RLIMIT_NOFILE, &limit) == 0);
     for (int fd; (fd = open("/dev/null", O_RDONLY | O_CLOEXEC)) != -1;)
         fds[count++] = fd;
