@@ -113,7 +113,7 @@
  *
  * @param pid     the child
  * @param status  as of waitpid(2), for WIFEXITED() and its like; -1 if somebody else in this
- *                process has waited for the child
+ *                process has waited for the child, or nobody can because SIGCHLD is ignored
  * @param arg     as given to rsd_watch_child()
  */
 typedef void (*rsd_child_callback)(int pid, int status, void *arg);
@@ -167,8 +167,7 @@ struct rsd_result {
      */
     int pid;
     /**
-     * As of waitpid(2), for WIFEXITED() and its like; -1 if somebody else in this process has waited
-     * for it.
+     * As of waitpid(2), for WIFEXITED() and its like; -1 if that is not known (see ECHILD below).
      */
     int status;
     /**
@@ -360,7 +359,8 @@ const char *rsd_last_error(void);
  * Have a child of this process waited for, and be told how it ended.
  *
  * Only this child is waited for, once it has ended; system(3), popen(3) and waitpid(2) for others
- * go on working. SIGCHLD is not touched. A child that has ended before is told of, too.
+ * go on working. SIGCHLD is not touched. A child that has ended before is told of, too. Where the
+ * kernel has no pidfd_open(2) (before Linux 5.3, or by a filter), children are looked at every 20 ms.
  *
  * @param pid       a child of this process that nobody else waits for
  * @param callback  called once
@@ -369,12 +369,13 @@ const char *rsd_last_error(void);
  *                  EINVAL  pid is not above 0, or callback is NULL
  *                  ECHILD  pid is no child of this process, or was waited for
  *                  EEXIST  it is watched, or is a command of rsd_spawn()
- *                  ENOSYS  the kernel has no pidfd_open(2) (before Linux 5.3)
  *                  EMFILE, ENFILE, ENOMEM, or any errno of pidfd_open(2), or as for rsd_fd()
  *
  * Thread-safe. Not async-signal-safe. Since 0.1.
  */
-int rsd_watch_child(int pid, rsd_child_callback callback, void *arg);
+int rsd_watch_child(int pid,
+                    rsd_child_callback callback,
+                    void *arg);
 
 /**
  * Watch a child no more: its callback is not called, and it is for the program to wait for it.
@@ -422,16 +423,17 @@ int rsd_reap_children(int on);
  *
  * @param argv     the command and its arguments, ended by NULL
  * @param options  NULL: the defaults
- * @param result   what it wrote, for rsd_free_result(); NULL: it does not matter. Set to NULL if
- *                 the call fails with another errno than ETIMEDOUT and ECANCELED.
+ * @param result   what it wrote, for rsd_free_result(); NULL: it does not matter. *result is set also
+ *                 when the call fails: to NULL if the command was not run
  * @return         the status as of waitpid(2), as from system(3): 0 is success; or -1 with errno set:
  *                 EINVAL     argv is NULL or empty, or options has a wrong size, or input is NULL
  *                            but has a length
  *                 ETIMEDOUT  the time was over
  *                 ECANCELED  a shutdown flag is raised, or rsd_end_command() was called
- *                 ECHILD     somebody else in this process has waited for the command
+ *                 E2BIG      options is of a newer version than this library, or as of execve(2)
+ *                 ECHILD     somebody else in this process has waited for the command, or nobody
+ *                            can because SIGCHLD is ignored, or SIGKILL could not end it
  *                 ENOENT, EACCES, ENOEXEC or another errno of execve(2)
- *                 ENOSYS     the kernel has no pidfd_open(2) (before Linux 5.3)
  *                 EAGAIN, EMFILE, ENFILE, ENOMEM or another errno of pipe(2), memfd_create(2),
  *                 vfork(2), or as for rsd_fd()
  *
@@ -671,7 +673,7 @@ int rsd_dispatch(void);
  * @return    0 when the time is over, or RSD_SIGNAL_ARRIVED, RSD_CALLBACK_RAN, RSD_HANDLER_RAN or-ed
  *            together; or -1 with errno set:
  *            EINVAL  ms is less than -1
- *            or as for rsd_fd(); then it has waited for the time given or for a signal
+ *            or as for rsd_fd(); then the time is over, and signals would have ended it
  *
  * Thread-safe; of several threads that wait, any is told of a signal. Not async-signal-safe. Since 0.1.
  */
@@ -687,7 +689,7 @@ int rsd_wait(int ms);
  *
  * @return  0, also in a process that is no forked child
  *
- * Call it while the child has one thread. Not async-signal-safe. Since 0.1.
+ * Not thread-safe: call it while the child has one thread. Not async-signal-safe. Since 0.1.
  */
 int rsd_after_fork(void);
 
@@ -784,8 +786,9 @@ int rsd_install_signal_flags(volatile sig_atomic_t *shutdown_flag,
  * the program had it blocked or ignored. It interrupts system calls: sleep(3) returns early, others
  * fail with EINTR, as signal(7) says; see rsd_set_signal_options().
  *
- * SIGTERM, SIGINT and SIGQUIT mean shutdown where they are flagged: they end commands that
- * rsd_run() and rsd_spawn() run.
+ * SIGTERM, SIGINT and SIGQUIT mean shutdown where they are flagged: as long as such a flag has its
+ * value, or without a variable until rsd_next_signal() has told of the signal, commands of rsd_run()
+ * and rsd_spawn() are ended.
  *
  * A forked child keeps handler and flag. A signal that it gets wakes the child and nobody else, and
  * what its parent got is none of its. A program that is executed starts with the default action.
@@ -801,7 +804,9 @@ int rsd_install_signal_flags(volatile sig_atomic_t *shutdown_flag,
  *
  * Thread-safe, but signal actions belong to the process. Not async-signal-safe. Since 0.1.
  */
-int rsd_flag_signal(int signo, volatile sig_atomic_t *flag, int value);
+int rsd_flag_signal(int signo,
+                    volatile sig_atomic_t *flag,
+                    int value);
 
 /**
  * Ignore a signal, in this program only.

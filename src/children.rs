@@ -1,18 +1,16 @@
 //! Children that are waited for, each by a descriptor of its own (pidfd): no other child is touched.
 
-use std::os::fd::AsFd;
-
 use nix::errno::Errno;
 
 use crate::{
     error::{Error, OrCannot, Result},
     kept::Kept,
-    poller::{self, Source},
+    poller::{self, Sleeper, Source},
     signals,
     sys::{
         callback::Callback,
         memory::Table,
-        process::{self, Own, Wait},
+        process::{self, End, Own, Wait},
     },
 };
 
@@ -33,8 +31,10 @@ pub enum Whose {
 struct Child {
     pid: libc::pid_t,
     whose: Whose,
-    /// None: it has ended, and a command is still to wait for it.
+    /// None: the kernel has none (before Linux 5.3, or a filter); then it is looked at now and then.
     pidfd: Option<Kept>,
+    /// And a command is still to wait for it.
+    has_ended: bool,
 }
 
 #[derive(Default)]
@@ -64,38 +64,66 @@ pub fn watch(pid: libc::pid_t, callback: ChildCallback) -> Result<()> {
     }
     let is_child = process::wait(Wait::Process(pid), libc::WNOHANG | libc::WNOWAIT);
     is_child.or_cannot("watch a process that is no child")?;
-    add(pid, Whose::Program(callback)).map(drop)
+    match add(pid, Whose::Program(callback)) {
+        Err(Error(Errno::ESRCH)) => Err(Errno::ECHILD).or_cannot("watch a child"),
+        added => added.map(drop),
+    }
 }
 
-/// Watches a child; returns its number here.
+/// Watches a child; returns its number here. ESRCH: it has ended, and somebody has waited for it.
 pub fn add(pid: libc::pid_t, whose: Whose) -> Result<usize> {
     CHILDREN.with(|children| {
         if children.table.iter().any(|(_, child)| child.pid == pid) {
             return Err(Error::new(Errno::EEXIST, &[b"the child is watched already"]));
         }
-        let pidfd = process::pidfd_open(pid).and_then(Kept::new).or_cannot("watch a child")?;
-        let child = Child { pid, whose, pidfd: Some(pidfd) };
-        let number = children.table.insert(child).or_cannot("watch a child")?;
-        let watched = attend(&children.table.get(number), number);
-        if watched.is_err() {
-            children.table.take(number);
-        }
-        watched.or_cannot("watch a child").map(|()| number)
+        let added = open(pid).and_then(|pidfd| {
+            let child = Child { pid, whose, pidfd, has_ended: false };
+            let number = children.table.insert(child)?;
+            let attended = children.table.get(number).map_or(Ok(()), |child| child.attend(number));
+            if attended.is_err() {
+                children.table.take(number);
+            }
+            attended.map(|()| number)
+        });
+        added.or_cannot("watch a child")
     })
 }
 
-fn attend(child: &Option<&mut Child>, number: usize) -> nix::Result<()> {
-    let pidfd = child.as_ref().and_then(|child| child.pidfd.as_ref());
-    pidfd.map_or(Ok(()), |pidfd| poller::add(pidfd.get()?, Source::Child(number)))
+fn open(pid: libc::pid_t) -> nix::Result<Option<Kept>> {
+    match process::pidfd_open(pid) {
+        Ok(pidfd) => Kept::new(pidfd).map(Some),
+        Err(Errno::ENOSYS | Errno::EPERM) => Ok(None),
+        Err(errno) => Err(errno),
+    }
 }
 
+/// How often to look at a child that has no descriptor.
+const LOOK_EVERY_MS: i64 = 20;
+
 impl Child {
-    /// No descriptor from here on.
-    fn leave_alone(&mut self) {
-        if let Some(pidfd) = self.pidfd.take() {
-            if let Ok(pidfd) = pidfd.get() {
-                poller::remove(pidfd.as_fd());
+    /// The main loop wakes when it ends.
+    fn attend(&self, number: usize) -> nix::Result<()> {
+        match &self.pidfd {
+            Some(pidfd) => poller::add(pidfd.get()?, Source::Child(number)),
+            None => poller::wake_at(Sleeper::Children, Some(process::monotonic_ms())),
+        }
+    }
+
+    fn attend_no_more(&self) {
+        if let Some(Ok(pidfd)) = self.pidfd.as_ref().map(Kept::get) {
+            poller::remove(pidfd);
+        }
+    }
+
+    /// waitid(2) for this child, and for no later one of the same pid where there are descriptors.
+    fn wait(&self, flags: i32) -> nix::Result<Option<End>> {
+        let pidfd = self.pidfd.as_ref().and_then(|pidfd| pidfd.get().ok());
+        let by_pidfd = pidfd.map(|pidfd| process::wait(Wait::Pidfd(pidfd), libc::WNOHANG | flags));
+        match by_pidfd {
+            None | Some(Err(Errno::EINVAL)) => {
+                process::wait(Wait::Process(self.pid), libc::WNOHANG | flags)
             }
+            Some(end) => end,
         }
     }
 }
@@ -108,16 +136,31 @@ pub fn forget(pid: libc::pid_t) -> Result<()> {
         let Some(number) = found.map(|(number, _)| number) else {
             return Err(Error::new(Errno::ENOENT, &[b"the process is not watched"]));
         };
-        children.table.take(number).as_mut().map(Child::leave_alone);
+        if let Some(child) = children.table.take(number) {
+            child.attend_no_more();
+        }
         Ok(())
     })
 }
 
-/// Watches no more the child of a command that is over.
-pub fn release(number: usize) {
+/// Whether the child can still be waited for: its number is its own until then.
+pub fn is_there(number: usize) -> bool {
     CHILDREN.with(|children| {
-        children.table.take(number).as_mut().map(Child::leave_alone);
-    });
+        children.table.get(number).is_some_and(|child| child.wait(libc::WNOWAIT).is_ok())
+    })
+}
+
+/// Waits for the child of a command, which has ended. Its status.
+pub fn collect(number: usize) -> i32 {
+    CHILDREN.with(|children| {
+        let Some(child) = children.table.take(number) else { return UNKNOWN };
+        let end = child.wait(0);
+        child.attend_no_more();
+        if children.reaps {
+            signals::look_for_children(); // it was in the way of seeing others
+        }
+        end.ok().flatten().map_or(UNKNOWN, End::status)
+    })
 }
 
 /// A command gives up on its child, which does not end.
@@ -132,42 +175,51 @@ pub fn abandon(number: usize) {
 /// Waits for this child if it has ended. A command's is left for it to wait for.
 pub fn look_at(number: usize) -> Option<Ended> {
     CHILDREN.with(|children| {
-        let child = children.table.get(number)?;
-        child.pidfd.as_ref()?;
+        let child = children.table.get(number).filter(|child| !child.has_ended)?;
         let (pid, whose) = (child.pid, child.whose);
-        let status = match whose {
-            Whose::Command(_) => {
-                match process::wait(Wait::Process(pid), libc::WNOHANG | libc::WNOWAIT) {
-                    Ok(None) => return None,
-                    Ok(Some(_)) | Err(_) => UNKNOWN,
-                }
-            }
-            Whose::Program(_) | Whose::Nobody => match process::wait_status(pid, libc::WNOHANG) {
-                Ok(status) => status?,
-                Err(_) => UNKNOWN,
-            },
+        let is_commands = matches!(whose, Whose::Command(_));
+        let status = match child.wait(if is_commands { libc::WNOWAIT } else { 0 }) {
+            Ok(end) => end?.status(),
+            Err(_) => UNKNOWN,
         };
-        child.leave_alone();
-        if !matches!(whose, Whose::Command(_)) {
+        child.attend_no_more();
+        child.has_ended = true;
+        if !is_commands {
             children.table.take(number);
         }
         Some(Ended { pid, status, whose })
     })
 }
 
+/// A child without a descriptor that has ended, by its number.
+pub fn ended_unseen() -> Option<usize> {
+    CHILDREN.with(|children| {
+        let mut unseen = children
+            .table
+            .iter()
+            .filter(|(_, child)| child.pidfd.is_none() && !child.has_ended)
+            .map(|(number, child)| (number, !matches!(child.wait(libc::WNOWAIT), Ok(None))));
+        let mut is_any = false;
+        let ended = unseen.find(|(_, has_ended)| {
+            is_any = true;
+            *has_ended
+        });
+        let next = is_any.then(|| process::monotonic_ms() + LOOK_EVERY_MS);
+        let _ = poller::wake_at(Sleeper::Children, next);
+        ended.map(|(number, _)| number)
+    })
+}
+
 /// The descriptors were lost: makes new ones.
 pub fn watch_again() {
     CHILDREN.with(|children| {
-        for (number, child) in children.table.iter().filter(|(_, child)| child.pidfd.is_some()) {
-            let pidfd = process::pidfd_open(child.pid).and_then(Kept::new);
-            let pidfd = pidfd.and_then(|pidfd| {
-                poller::add(pidfd.get()?, Source::Child(number))?;
-                Ok(pidfd)
-            });
-            if let Ok(pidfd) = pidfd {
-                child.pidfd = Some(pidfd);
+        for (number, child) in children.table.iter().filter(|(_, child)| !child.has_ended) {
+            child.pidfd = open(child.pid).unwrap_or_default();
+            if child.attend(number).is_err() {
+                child.pidfd = None;
             }
         }
+        let _ = poller::wake_at(Sleeper::Children, Some(process::monotonic_ms()));
     });
 }
 
@@ -199,16 +251,15 @@ pub fn reap_strangers() -> Option<usize> {
         for _ in 0..AT_ONCE {
             let pid = process::ended_child()?;
             let known = children.table.iter().find(|(_, child)| child.pid == pid);
-            match known.map(|(number, child)| (number, child.pidfd.is_some())) {
-                // Its own descriptor tells of it as well.
-                Some((number, true)) => {
+            match known.map(|(number, child)| (number, child.has_ended)) {
+                Some((number, false)) => {
                     signals::look_for_children();
                     return Some(number);
                 }
                 // Its command waits for it soon, and says so.
-                Some((_, false)) => return None,
+                Some((_, true)) => return None,
                 None => {
-                    let _ = process::wait_status(pid, libc::WNOHANG);
+                    let _ = process::wait(Wait::Process(pid), libc::WNOHANG);
                 }
             }
         }

@@ -16,13 +16,13 @@ use crate::{
     children::{self, UNKNOWN, Whose},
     error::{Error, OrCannot, Result},
     kept::Kept,
-    poller::{self, Source},
+    poller::{self, Sleeper, Source},
     signals, stdio,
     sys::{
         callback::Callback,
         epoll, file,
         memory::{Bytes, Table},
-        process::{self, Arguments, Own},
+        process::{self, Arguments, Own, Wait},
     },
 };
 
@@ -97,7 +97,8 @@ enum Stage {
 
 struct Command {
     pid: libc::pid_t,
-    child: usize,
+    /// None: it is gone.
+    child: Option<usize>,
     stage: Stage,
     has_ended: bool,
     error: Option<Errno>,
@@ -153,7 +154,7 @@ pub fn start(
     let pid = spawned.or_cannot_at("run", arguments.first())?;
     let command = Command {
         pid,
-        child: usize::MAX,
+        child: None,
         stage: Stage::Running,
         has_ended: false,
         error: None,
@@ -166,8 +167,11 @@ pub fn start(
         client,
     };
     let entered = enter(command).inspect_err(|_| {
-        kill_group(pid, Signal::SIGKILL);
-        let _ = process::wait_status(pid, 0);
+        let child = Wait::Process(pid);
+        if process::wait(child, libc::WNOHANG | libc::WNOWAIT).is_ok() {
+            let _ = killpg(Pid::from_raw(pid), Signal::SIGKILL);
+            let _ = process::wait(child, 0);
+        }
     });
     entered.map(|number| (number, pid))
 }
@@ -177,14 +181,23 @@ fn enter(command: Command) -> Result<usize> {
     let pid = command.pid;
     COMMANDS.with(|commands| {
         let number = commands.insert(Entry::Running(command)).or_cannot("keep a command")?;
-        let entered = children::add(pid, Whose::Command(number)).and_then(|child| {
+        let child = match children::add(pid, Whose::Command(number)) {
+            // Somebody else has waited for it. The main loop finds that out.
+            Err(Error(Errno::ESRCH)) => Ok(None),
+            child => child.map(Some),
+        };
+        let entered = child.and_then(|child| {
             let Some(command) = commands.get(number).and_then(running) else { return Ok(()) };
             command.child = child;
+            if child.is_none() {
+                command.has_ended = true;
+                command.deadline = Some(process::monotonic_ms());
+            }
             let attended = command.out.attend(Source::Output(number));
             let attended = attended.and_then(|()| command.err.attend(Source::Errors(number)));
             let attended = attended.and_then(|()| arm(commands));
             if attended.is_err() {
-                children::release(child);
+                child.map(children::collect);
             }
             attended.or_cannot("wait for a command")
         });
@@ -201,17 +214,31 @@ fn enter(command: Command) -> Result<usize> {
     })
 }
 
-fn kill_group(pid: libc::pid_t, signal: Signal) {
-    let _ = killpg(Pid::from_raw(pid), signal);
+/// The descriptors of the main loop were lost: adds the commands' again.
+pub fn watch_again() {
+    COMMANDS.with(|commands| {
+        for (number, entry) in commands.iter() {
+            let Some(command) = running(entry) else { continue };
+            if command.out.attend(Source::Output(number)).is_err() {
+                command.out.lose();
+            }
+            if command.err.attend(Source::Errors(number)).is_err() {
+                command.err.lose();
+            }
+        }
+        let _ = arm(commands);
+    });
 }
 
 /// The main loop wakes for the earliest deadline.
+#[inline(never)]
 fn arm(commands: &mut Table<Entry>) -> nix::Result<()> {
     let deadlines = commands.iter().filter_map(|(_, entry)| running(entry)?.deadline);
-    poller::wake_at(deadlines.min())
+    poller::wake_at(Sleeper::Commands, deadlines.min())
 }
 
 /// A stream of ours and the end for the command.
+#[inline(never)]
 fn stream() -> nix::Result<(Stream, OwnedFd)> {
     let (read, write) = file::pipe()?;
     file::set_nonblocking(read.as_fd())?;
@@ -261,12 +288,15 @@ impl Stream {
                 Err(Errno::EINTR) => {}
                 Err(Errno::EAGAIN) => return,
                 Ok(None) => return self.close(),
-                Err(_) => {
-                    self.output.is_cut = true;
-                    return self.close();
-                }
+                Err(_) => return self.lose(),
             }
         }
+    }
+
+    /// It cannot be read any more.
+    fn lose(&mut self) {
+        self.output.is_cut = true;
+        self.close();
     }
 
     fn close(&mut self) {
@@ -279,17 +309,24 @@ impl Stream {
 }
 
 impl Command {
+    /// Nothing if somebody else has waited for the first process: its number may be a stranger's.
+    fn signal(&self, signal: Signal) {
+        if self.child.is_some_and(children::is_there) {
+            let _ = killpg(Pid::from_raw(self.pid), signal);
+        }
+    }
+
     /// Goes on to the next stage.
     fn advance(&mut self, now: i64) {
         let next = i64::from(self.kill_after_ms) + 1;
         self.deadline = Some(now + next);
         match self.stage {
             Stage::Running => {
-                kill_group(self.pid, Signal::SIGTERM);
+                self.signal(Signal::SIGTERM);
                 self.stage = Stage::Ending;
             }
             Stage::Ending | Stage::Killed => {
-                kill_group(self.pid, Signal::SIGKILL);
+                self.signal(Signal::SIGKILL);
                 self.stage = Stage::Killed;
             }
         }
@@ -315,19 +352,16 @@ impl Command {
         self.out.close();
         self.err.close();
         if self.stage != Stage::Running {
-            kill_group(self.pid, Signal::SIGKILL);
+            self.signal(Signal::SIGKILL);
         }
-        let status = match self.has_ended {
-            true => {
-                children::release(self.child);
-                process::wait_status(self.pid, libc::WNOHANG).ok().flatten().unwrap_or(UNKNOWN)
-            }
-            false => {
-                children::abandon(self.child);
+        let status = match (self.child, self.has_ended) {
+            (Some(child), true) => children::collect(child),
+            (Some(child), false) => {
+                children::abandon(child);
                 UNKNOWN
             }
+            (None, _) => UNKNOWN,
         };
-        signals::look_for_children(); // it may have been in the way
         let outcome = Outcome {
             pid: self.pid,
             status,
@@ -411,6 +445,7 @@ pub fn end(pid: libc::pid_t) -> Result<()> {
 }
 
 /// A client that waits finds the outcome in the table; a callback is for the main loop to call.
+#[inline(never)]
 fn conclude(commands: &mut Table<Entry>, number: usize) -> Option<Finished> {
     let entry = commands.get(number)?;
     let Entry::Running(command) = core::mem::replace(entry, Entry::Over(None)) else {

@@ -44,6 +44,10 @@ impl Kept {
         self.fd.as_ref().map(OwnedFd::as_fd)
     }
 
+    pub fn inode(&self) -> u64 {
+        self.identity.inode
+    }
+
     /// The number, for comparisons only.
     pub fn number(&self) -> i32 {
         self.fd.as_ref().map_or(-1, OwnedFd::as_raw_fd)
@@ -51,6 +55,7 @@ impl Kept {
 }
 
 impl Drop for Kept {
+    #[inline(never)]
     fn drop(&mut self) {
         if self.get().is_err() {
             // Not ours any more: whoever has the number now closes it.

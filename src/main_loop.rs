@@ -36,6 +36,7 @@ pub type Call = fn(Told);
 pub fn fd() -> Result<c_int> {
     if poller::was_lost() {
         children::watch_again();
+        command::watch_again();
     }
     poller::fd()
 }
@@ -59,12 +60,16 @@ fn turn(call: Call) -> Result<c_int> {
         }
     };
     for source in ready.into_iter().flatten() {
-        tell(match source {
-            Source::Timer => None,
-            Source::Child(number) => child_ended(number),
-            Source::Output(number) => command::output_is_ready(number).map(Told::Command),
-            Source::Errors(number) => command::errors_are_ready(number).map(Told::Command),
-        });
+        match source {
+            Source::Timer => {
+                while let Some(number) = children::ended_unseen() {
+                    tell(child_ended(number));
+                }
+            }
+            Source::Child(number) => tell(child_ended(number)),
+            Source::Output(number) => tell(command::output_is_ready(number).map(Told::Command)),
+            Source::Errors(number) => tell(command::errors_are_ready(number).map(Told::Command)),
+        }
     }
     if news.is_child {
         tell(children::reap_strangers().and_then(child_ended));
@@ -119,16 +124,17 @@ pub fn wait(ms: c_int, call: Call) -> Result<c_int> {
 
 /// Waits until something is ready or `also` is readable, and does what is ready.
 fn step(fd: c_int, also: Option<BorrowedFd>, limit_ms: c_int, call: Call) -> Result<c_int> {
+    let runs = signals::handler_runs();
     let mut waited = Ok(());
     if limit_ms != 0 && !signals::has_news() {
         waited = poller::wait(fd, also, limit_ms);
     }
-    // A handler of the program's: ours makes news.
-    let is_foreign = waited == Err(Errno::EINTR) && !signals::has_news();
-    match waited {
-        Ok(()) | Err(Errno::EINTR) => {}
-        waited => waited.or_cannot("wait")?,
-    }
+    let is_foreign = match waited {
+        Ok(()) => false,
+        Err(Errno::EINTR) => signals::handler_runs() == runs,
+        Err(Errno::EINVAL) => !signals::pause(limit_ms),
+        Err(errno) => return Err(errno).or_cannot("wait"),
+    };
     Ok(turn(call)? | if is_foreign { HANDLER_RAN } else { 0 })
 }
 

@@ -1,12 +1,14 @@
 //! The one descriptor of the main loop, and what makes it readable: a bell that the signal handler
 //! rings, a timer, and the descriptors that other rooms add.
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
+use core::mem::ManuallyDrop;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 
 use crate::{
     error::{OrCannot, Result},
+    kept::Kept,
     sys::{
         epoll::{self, AT_ONCE},
         file,
@@ -52,11 +54,19 @@ impl Source {
 }
 
 struct Poller {
-    epoll: OwnedFd,
-    bell: OwnedFd,
-    timer: Option<OwnedFd>,
+    epoll: ManuallyDrop<OwnedFd>,
+    bell: Kept,
+    timer: Option<ManuallyDrop<OwnedFd>>,
     /// When the timer is to come, in monotonic milliseconds.
     timer_at: Option<i64>,
+    wanted_at: [Option<i64>; 2],
+}
+
+/// Who wants to be woken at some time. An index.
+#[derive(Clone, Copy)]
+pub enum Sleeper {
+    Commands,
+    Children,
 }
 
 static POLLER: Own<Option<Poller>> = Own::new();
@@ -72,9 +82,29 @@ impl Poller {
     #[inline(never)]
     fn make() -> nix::Result<Self> {
         let epoll = epoll::create()?;
-        let bell = epoll::add_bell(epoll.as_fd())?;
-        signal::set_bell(epoll.as_fd(), bell.as_fd());
-        Ok(Poller { epoll, bell, timer: None, timer_at: None })
+        let bell = Kept::new(epoll::add_bell(epoll.as_fd())?)?;
+        signal::set_bell(epoll.as_fd(), bell.get()?, bell.inode());
+        let epoll = ManuallyDrop::new(epoll);
+        Ok(Poller { epoll, bell, timer: None, timer_at: None, wanted_at: [None; 2] })
+    }
+
+    fn is_intact(&self) -> bool {
+        self.bell.get().is_ok_and(|bell| epoll::contains(self.epoll.as_fd(), bell))
+    }
+}
+
+impl Drop for Poller {
+    /// Closes what still is ours; other numbers are closed by whoever has them now.
+    fn drop(&mut self) {
+        if !self.is_intact() {
+            return;
+        }
+        if let Some(timer) = self.timer.take() {
+            if epoll::contains(self.epoll.as_fd(), timer.as_fd()) {
+                drop(ManuallyDrop::into_inner(timer));
+            }
+        }
+        file::close(self.epoll.as_raw_fd());
     }
 }
 
@@ -82,17 +112,12 @@ impl Poller {
 /// Then it is forgotten, and everybody has to add their descriptors again.
 #[inline(never)]
 pub fn was_lost() -> bool {
-    POLLER.with(|place| {
-        let Some(poller) = place.as_ref() else { return false };
-        if epoll::has_bell(poller.epoll.as_fd(), poller.bell.as_fd()) {
-            return false;
+    POLLER.with(|poller| {
+        let is_lost = poller.as_ref().is_some_and(|poller| !poller.is_intact());
+        if is_lost {
+            *poller = None;
         }
-        if let Some(poller) = place.take() {
-            // Not ours any more: whoever has the numbers now closes them.
-            let _ = (poller.epoll.into_raw_fd(), poller.bell.into_raw_fd());
-            let _ = poller.timer.map(OwnedFd::into_raw_fd);
-        }
-        true
+        is_lost
     })
 }
 
@@ -117,10 +142,14 @@ pub fn remove(fd: BorrowedFd) {
     });
 }
 
-/// Makes the descriptor readable at this time, at the latest; `None`: at no time.
+/// Makes the descriptor readable at this time, at the latest; `None`: not for this sleeper.
 #[inline(never)]
-pub fn wake_at(at_ms: Option<i64>) -> nix::Result<()> {
+pub fn wake_at(sleeper: Sleeper, at_ms: Option<i64>) -> nix::Result<()> {
     with(|poller| {
+        if let Some(wanted) = poller.wanted_at.get_mut(sleeper as usize) {
+            *wanted = at_ms;
+        }
+        let at_ms = poller.wanted_at.into_iter().flatten().min();
         if poller.timer_at == at_ms {
             return Ok(());
         }
@@ -130,7 +159,7 @@ pub fn wake_at(at_ms: Option<i64>) -> nix::Result<()> {
                 let timer = epoll::timer()?;
                 let number = Source::Timer.number();
                 epoll::add(poller.epoll.as_fd(), timer.as_fd(), number)?;
-                poller.timer.insert(timer)
+                poller.timer.insert(ManuallyDrop::new(timer))
             }
         };
         epoll::set_timer(timer.as_fd(), at_ms)?;
@@ -148,9 +177,13 @@ pub fn ready() -> Result<[Option<Source>; AT_ONCE]> {
 }
 
 /// Waits until the descriptor or `also` is readable, or a handler has run (EINTR). Nothing is taken.
+/// EINVAL where RLIMIT_NOFILE allows not even that.
 pub fn wait(fd: i32, also: Option<BorrowedFd>, limit_ms: i32) -> nix::Result<()> {
     let fd = file::borrowed(fd).ok_or(Errno::EBADF)?;
-    file::poll([Some(fd), also], limit_ms).map(drop)
+    match also {
+        None => file::poll([Some(fd)], limit_ms).map(drop),
+        also => file::poll([Some(fd), also], limit_ms).map(drop),
+    }
 }
 
 /// A forked child makes its own.

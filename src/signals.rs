@@ -26,9 +26,21 @@ struct Before {
     is_claimed: bool,
     action: Action,
     was_blocked: bool,
+    /// RSD_SIGNAL_SECOND_ENDS: once it has arrived, our handler is not there any more.
+    second_ends: bool,
 }
 
-const UNCLAIMED: Before = Before { is_claimed: false, action: Action::zero(), was_blocked: false };
+const UNCLAIMED: Before =
+    Before { is_claimed: false, action: Action::zero(), was_blocked: false, second_ends: false };
+
+impl Before {
+    /// Whether the program has not installed anything of its own since.
+    fn is_still_ours(&self, signo: c_int, now: &Action) -> bool {
+        now.is_ours()
+            || now.is_ignore() && matches!(signo, SIGTTIN | SIGTTOU)
+            || now.is_default() && self.second_ends
+    }
+}
 
 static BEFORE: Mutex<[Before; 65]> = Mutex::new([UNCLAIMED; 65]);
 
@@ -115,10 +127,11 @@ fn claim<const N: usize>(claims: [(c_int, Claim); N]) -> Result<()> {
     for undo in done {
         load::forget_signal(undo.signo);
         let was_blocked = mask.contains(undo.signo);
-        let place = before.get_mut(undo.signo as usize).filter(|before| !before.is_claimed);
-        if let Some(place) = place {
-            *place = Before { is_claimed: true, action: undo.action, was_blocked };
+        let Some(before) = before.get_mut(undo.signo as usize) else { continue };
+        if !before.is_claimed {
+            *before = Before { is_claimed: true, action: undo.action, was_blocked, ..UNCLAIMED };
         }
+        before.second_ends = false;
     }
     Ok(())
 }
@@ -156,16 +169,21 @@ pub fn restore(signo: c_int) -> Result<()> {
     let mut claimed = BEFORE.lock();
     let claimed = claimed.get_mut(signo as usize).filter(|before| before.is_claimed);
     let Some(before) = claimed else { return Ok(()) };
-    let is_ours = now.is_ours() || matches!(signo, SIGTTIN | SIGTTOU) && now.is_ignore();
-    if is_ours {
+    let nowhere = Flag { place: core::ptr::null_mut(), value: 0 };
+    signal::forget_arrived(signo);
+    let reaps = signal::response(signo).0 & response::REAPS;
+    if reaps != 0 {
+        signal::respond(signo, reaps, nowhere);
+        return Ok(());
+    }
+    if before.is_still_ours(signo, &now) {
         if before.was_blocked {
             let set = Set::empty().with(signo);
             signal::change_mask(How::Block, &set).or_cannot("block a signal again")?;
         }
         signal::set_action(signo, &before.action).or_cannot("restore a signal")?;
     }
-    signal::respond(signo, 0, Flag { place: core::ptr::null_mut(), value: 0 });
-    signal::forget_arrived(signo);
+    signal::respond(signo, 0, nowhere);
     *before = UNCLAIMED;
     Ok(())
 }
@@ -175,17 +193,23 @@ const RESTART: c_uint = 1;
 const SECOND_ENDS: c_uint = 2;
 
 pub fn set_options(signo: c_int, options: c_uint) -> Result<()> {
+    let now = known(signo)?;
+    let mut claimed = BEFORE.lock();
     let is_flagged = signal::response(signo).0 & response::FLAGS != 0;
-    if !is_flagged || !known(signo)?.is_ours() {
+    let claimed = claimed.get_mut(signo as usize).filter(|_| is_flagged);
+    let claimed = claimed.filter(|before| before.is_still_ours(signo, &now));
+    let Some(before) = claimed else {
         return Err(Error::invalid("the signal is not flagged"));
-    }
+    };
     if options & !(RESTART | SECOND_ENDS) != 0 {
         return Err(Error::invalid("there is no such option of a signal"));
     }
     let restart = if options & RESTART != 0 { libc::SA_RESTART } else { 0 };
     let reset = if options & SECOND_ENDS != 0 { libc::SA_RESETHAND } else { 0 };
     let action = Action::respond(restart | reset);
-    signal::set_action(signo, &action).map(drop).or_cannot("install a signal handler")
+    signal::set_action(signo, &action).or_cannot("install a signal handler")?;
+    before.second_ends = reset != 0;
+    Ok(())
 }
 
 /// What has arrived of one flagged signal since it was last asked for.
@@ -237,18 +261,21 @@ pub fn claim_child() -> Result<()> {
 
 pub fn give_back_child() -> Result<()> {
     let (now, flag) = signal::response(SIGCHLD);
-    if now & response::FLAGS != 0 {
-        signal::respond(SIGCHLD, response::FLAGS, flag);
-        return Ok(());
-    }
-    restore(SIGCHLD)
+    signal::respond(SIGCHLD, now & response::FLAGS, flag);
+    if now & response::FLAGS != 0 { Ok(()) } else { restore(SIGCHLD) }
+}
+
+/// How often our handler has run: what was interrupted without that was so by the program's own.
+pub fn handler_runs() -> u32 {
+    signal::runs()
 }
 
 /// Waits in this thread for a signal, without any descriptor, for at most `limit_ms` (-1: no limit).
 /// False if a handler of the program's own ended that.
 pub fn pause(limit_ms: c_int) -> bool {
     let Ok(mask) = signal::change_mask(How::Set, &Set::all()) else { return true };
+    let runs = handler_runs();
     let interrupted = !has_news() && signal::poll_nothing(limit_ms, &mask) == Err(Errno::EINTR);
     let _ = signal::change_mask(How::Set, &mask);
-    !interrupted || has_news()
+    !interrupted || handler_runs() != runs
 }

@@ -9,7 +9,7 @@ use crate::{children, error::Error, sys::callback::Callback};
 ///
 /// @param pid     the child
 /// @param status  as of waitpid(2), for WIFEXITED() and its like; -1 if somebody else in this
-///                process has waited for the child
+///                process has waited for the child, or nobody can because SIGCHLD is ignored
 /// @param arg     as given to rsd_watch_child()
 #[allow(non_camel_case_types)] // as C has it
 pub type rsd_child_callback =
@@ -18,7 +18,8 @@ pub type rsd_child_callback =
 /// Have a child of this process waited for, and be told how it ended.
 ///
 /// Only this child is waited for, once it has ended; system(3), popen(3) and waitpid(2) for others
-/// go on working. SIGCHLD is not touched. A child that has ended before is told of, too.
+/// go on working. SIGCHLD is not touched. A child that has ended before is told of, too. Where the
+/// kernel has no pidfd_open(2) (before Linux 5.3, or by a filter), children are looked at every 20 ms.
 ///
 /// @param pid       a child of this process that nobody else waits for
 /// @param callback  called once
@@ -27,7 +28,6 @@ pub type rsd_child_callback =
 ///                  EINVAL  pid is not above 0, or callback is NULL
 ///                  ECHILD  pid is no child of this process, or was waited for
 ///                  EEXIST  it is watched, or is a command of rsd_spawn()
-///                  ENOSYS  the kernel has no pidfd_open(2) (before Linux 5.3)
 ///                  EMFILE, ENFILE, ENOMEM, or any errno of pidfd_open(2), or as for rsd_fd()
 ///
 /// Thread-safe. Not async-signal-safe. Since 0.1.

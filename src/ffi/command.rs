@@ -46,8 +46,7 @@ pub struct rsd_run_options {
 pub struct rsd_result {
     /// Its pid, which it has no more.
     pub pid: c_int,
-    /// As of waitpid(2), for WIFEXITED() and its like; -1 if somebody else in this process has waited
-    /// for it.
+    /// As of waitpid(2), for WIFEXITED() and its like; -1 if that is not known (see ECHILD below).
     pub status: c_int,
     /// 0, or why it was ended: ETIMEDOUT, or ECANCELED for a shutdown or rsd_end_command().
     pub error: c_int,
@@ -89,16 +88,17 @@ pub type rsd_run_callback =
 ///
 /// @param argv     the command and its arguments, ended by NULL
 /// @param options  NULL: the defaults
-/// @param result   what it wrote, for rsd_free_result(); NULL: it does not matter. Set to NULL if
-///                 the call fails with another errno than ETIMEDOUT and ECANCELED.
+/// @param result   what it wrote, for rsd_free_result(); NULL: it does not matter. *result is set also
+///                 when the call fails: to NULL if the command was not run
 /// @return         the status as of waitpid(2), as from system(3): 0 is success; or -1 with errno set:
 ///                 EINVAL     argv is NULL or empty, or options has a wrong size, or input is NULL
 ///                            but has a length
 ///                 ETIMEDOUT  the time was over
 ///                 ECANCELED  a shutdown flag is raised, or rsd_end_command() was called
-///                 ECHILD     somebody else in this process has waited for the command
+///                 E2BIG      options is of a newer version than this library, or as of execve(2)
+///                 ECHILD     somebody else in this process has waited for the command, or nobody
+///                            can because SIGCHLD is ignored, or SIGKILL could not end it
 ///                 ENOENT, EACCES, ENOEXEC or another errno of execve(2)
-///                 ENOSYS     the kernel has no pidfd_open(2) (before Linux 5.3)
 ///                 EAGAIN, EMFILE, ENFILE, ENOMEM or another errno of pipe(2), memfd_create(2),
 ///                 vfork(2), or as for rsd_fd()
 ///

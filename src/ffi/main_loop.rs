@@ -77,7 +77,7 @@ pub extern "C" fn rsd_dispatch() -> c_int {
 /// @return    0 when the time is over, or RSD_SIGNAL_ARRIVED, RSD_CALLBACK_RAN, RSD_HANDLER_RAN or-ed
 ///            together; or -1 with errno set:
 ///            EINVAL  ms is less than -1
-///            or as for rsd_fd(); then it has waited for the time given or for a signal
+///            or as for rsd_fd(); then the time is over, and signals would have ended it
 ///
 /// Thread-safe; of several threads that wait, any is told of a signal. Not async-signal-safe. Since 0.1.
 #[unsafe(no_mangle)]
@@ -94,7 +94,7 @@ pub extern "C" fn rsd_wait(ms: c_int) -> c_int {
 ///
 /// @return  0, also in a process that is no forked child
 ///
-/// Call it while the child has one thread. Not async-signal-safe. Since 0.1.
+/// Not thread-safe: call it while the child has one thread. Not async-signal-safe. Since 0.1.
 #[unsafe(no_mangle)]
 pub extern "C" fn rsd_after_fork() -> c_int {
     run(|| {

@@ -70,8 +70,9 @@ fn install(shutdown: *mut SignalFlag, reload: *mut SignalFlag) -> c_int {
 /// the program had it blocked or ignored. It interrupts system calls: sleep(3) returns early, others
 /// fail with EINTR, as signal(7) says; see rsd_set_signal_options().
 ///
-/// SIGTERM, SIGINT and SIGQUIT mean shutdown where they are flagged: they end commands that
-/// rsd_run() and rsd_spawn() run.
+/// SIGTERM, SIGINT and SIGQUIT mean shutdown where they are flagged: as long as such a flag has its
+/// value, or without a variable until rsd_next_signal() has told of the signal, commands of rsd_run()
+/// and rsd_spawn() are ended.
 ///
 /// A forked child keeps handler and flag. A signal that it gets wakes the child and nobody else, and
 /// what its parent got is none of its. A program that is executed starts with the default action.

@@ -31,31 +31,37 @@ pub fn remove(epoll: BorrowedFd, fd: BorrowedFd) {
     let _ = control(epoll.as_raw_fd(), libc::EPOLL_CTL_DEL, fd.as_raw_fd(), 0, 0);
 }
 
-/// A descriptor in the epoll instance that is always readable, but not looked at: to ring is to
-/// have it looked at once. Unlike a write, that does no harm where the program has put something
-/// else on one of these numbers, and there is nothing to be read afterwards.
+/// A descriptor in the epoll instance that is always ready, but not looked at: to ring is to have it
+/// looked at once, and there is nothing to be read afterwards. A socket that is not connected is
+/// always ready to write, and its inode is its own.
 pub fn add_bell(epoll: BorrowedFd) -> nix::Result<OwnedFd> {
-    // SAFETY: eventfd(2) takes no pointers.
-    let bell = file::owned(unsafe { libc::eventfd(1, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) })?;
-    let bell = file::above_stdio(bell)?;
+    let kind = libc::SOCK_DGRAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+    // SAFETY: socket(2) takes no pointers.
+    let bell = file::above_stdio(file::owned(unsafe { libc::socket(libc::AF_UNIX, kind, 0) })?)?;
     control(epoll.as_raw_fd(), libc::EPOLL_CTL_ADD, bell.as_raw_fd(), libc::EPOLLONESHOT, BELL)?;
     Ok(bell)
 }
 
-/// Async-signal-safe.
-pub fn ring(epoll: i32, bell: i32) {
-    let events = libc::EPOLLIN | libc::EPOLLONESHOT;
-    let _ = control(epoll, libc::EPOLL_CTL_MOD, bell, events, BELL);
+/// Unless something else of the program's has the bell's number by now. Async-signal-safe.
+pub fn ring(epoll: i32, bell: i32, inode: u64) {
+    // SAFETY: all zeros is a valid stat: integers.
+    let mut stat: libc::stat = unsafe { core::mem::zeroed() };
+    // SAFETY: `stat` is writable and lives across the call.
+    if unsafe { libc::fstat(bell, &mut stat) } == 0 && stat.st_ino == inode {
+        let events = libc::EPOLLOUT | libc::EPOLLONESHOT;
+        let _ = control(epoll, libc::EPOLL_CTL_MOD, bell, events, BELL);
+    }
 }
 
-/// Whether these numbers are still the descriptors that `create` and `add_bell` made.
-pub fn has_bell(epoll: BorrowedFd, bell: BorrowedFd) -> bool {
-    let (epoll, bell) = (epoll.as_raw_fd(), bell.as_raw_fd());
-    match control(epoll, libc::EPOLL_CTL_ADD, bell, libc::EPOLLONESHOT, BELL) {
+/// Whether `fd` was added to this epoll instance: the program may have closed that number and have
+/// put its own there.
+pub fn contains(epoll: BorrowedFd, fd: BorrowedFd) -> bool {
+    let (epoll, fd) = (epoll.as_raw_fd(), fd.as_raw_fd());
+    match control(epoll, libc::EPOLL_CTL_ADD, fd, libc::EPOLLONESHOT, BELL) {
         Err(errno) => errno == nix::errno::Errno::EEXIST,
         Ok(()) => {
-            // Two other files of the program's, on both numbers.
-            let _ = control(epoll, libc::EPOLL_CTL_DEL, bell, 0, 0);
+            // Another instance and another descriptor, both the program's.
+            let _ = control(epoll, libc::EPOLL_CTL_DEL, fd, 0, 0);
             false
         }
     }

@@ -91,6 +91,7 @@ pub fn duplicate_to(fd: BorrowedFd, number: RawFd) -> nix::Result<()> {
 }
 
 /// A pipe: the end to read from and the end to write to, none of stdio's.
+#[inline(never)]
 pub fn pipe() -> nix::Result<(OwnedFd, OwnedFd)> {
     let mut fds = [-1; 2];
     // SAFETY: pipe2(2) writes two ints, which live across the call.

@@ -14,7 +14,7 @@ use super::{file, signal, thread};
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Identity {
     device: u64,
-    inode: u64,
+    pub inode: u64,
 }
 
 impl From<FileStat> for Identity {

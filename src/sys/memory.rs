@@ -148,6 +148,7 @@ impl Bytes {
 }
 
 impl Drop for Bytes {
+    #[inline(never)]
     fn drop(&mut self) {
         // SAFETY: NULL, or realloc(3) made it and nobody else frees it.
         unsafe { libc::free(self.start.cast()) };

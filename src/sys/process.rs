@@ -2,7 +2,7 @@
 
 use core::{
     ffi::{CStr, c_char, c_int},
-    ptr,
+    mem, ptr,
     sync::atomic::{AtomicPtr, AtomicU32, Ordering::SeqCst},
 };
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
@@ -120,20 +120,10 @@ pub fn spawn(arguments: Arguments, stdio: [BorrowedFd; 3]) -> nix::Result<libc::
     match spawn.failed {
         0 => Ok(child),
         errno => {
-            let _ = wait_status(child, 0);
+            let _ = wait(Wait::Process(child), 0);
             Err(Errno::from_raw(errno))
         }
     }
-}
-
-/// waitpid(2) for one child that ended: the status as C knows it. `Ok(None)`: it has not yet (only
-/// with WNOHANG in `flags`).
-#[inline(never)]
-pub fn wait_status(pid: libc::pid_t, flags: c_int) -> nix::Result<Option<c_int>> {
-    let mut status = 0;
-    // SAFETY: `status` is writable and lives across the call.
-    let ended = super::retry(|| check(unsafe { libc::waitpid(pid, &mut status, flags) }))?;
-    Ok((ended > 0).then_some(status))
 }
 
 /// Some child that has ended and that nobody has waited for. It stays so.
@@ -218,7 +208,10 @@ impl<T: Default + Send> Own<T> {
         let generation = generation();
         if *owner != generation {
             *owner = generation;
-            *value = None;
+            match self.0.was_torn() {
+                true => mem::forget(value.take()),
+                false => *value = None,
+            }
         }
         act(value.get_or_insert_with(T::default))
     }
@@ -226,9 +219,11 @@ impl<T: Default + Send> Own<T> {
 
 /// Which children to wait for.
 #[derive(Clone, Copy)]
-pub enum Wait {
+pub enum Wait<'a> {
     Process(libc::pid_t),
     Group(libc::pid_t),
+    /// Linux 5.4.
+    Pidfd(BorrowedFd<'a>),
 }
 
 /// How a child ended.
@@ -238,12 +233,23 @@ pub enum End {
     Killed { signo: i32, dumped_core: bool },
 }
 
+impl End {
+    /// As waitpid(2) has it.
+    pub fn status(self) -> c_int {
+        match self {
+            End::Exited(status) => (status & 0xff) << 8,
+            End::Killed { signo, dumped_core } => signo | if dumped_core { 0x80 } else { 0 },
+        }
+    }
+}
+
 /// waitid(2) for children that ended. `Ok(None)`: none has yet (only with WNOHANG in `flags`).
 #[inline(never)]
 pub fn wait(which: Wait, flags: i32) -> nix::Result<Option<End>> {
     let (kind, id) = match which {
         Wait::Process(pid) => (libc::P_PID, pid),
         Wait::Group(group) => (libc::P_PGID, group),
+        Wait::Pidfd(pidfd) => (libc::P_PIDFD, pidfd.as_raw_fd()),
     };
     // SAFETY: all zeros is a valid siginfo_t: integers and pointers.
     let mut info: libc::siginfo_t = unsafe { core::mem::zeroed() };

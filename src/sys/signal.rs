@@ -46,13 +46,17 @@ impl Action {
         action
     }
 
+    pub fn is_default(&self) -> bool {
+        self.0.sa_sigaction == libc::SIG_DFL
+    }
+
     pub fn is_ours(&self) -> bool {
         self.0.sa_sigaction == Action::respond(0).0.sa_sigaction
     }
 
     /// Neither ignored nor the default.
     pub fn is_handler(&self) -> bool {
-        !self.is_ignore() && self.0.sa_sigaction != libc::SIG_DFL
+        !self.is_ignore() && !self.is_default()
     }
 
     pub fn is_ignore(&self) -> bool {
@@ -161,6 +165,7 @@ pub struct Flag {
 
 /// Sets what the handler does. Returns what it did before.
 pub fn respond(signo: c_int, response: u32, flag: Flag) -> (u32, Flag) {
+    generation(); // not for the first time in the handler
     let Some(slot) = slot(signo) else { return (0, flag) };
     let value = slot.value.swap(flag.value, SeqCst);
     let place = slot.flag.swap(flag.place, SeqCst);
@@ -187,10 +192,18 @@ pub fn is_raised(signo: c_int) -> bool {
     }
 }
 
+/// How often the handler has run, to tell what it interrupts from what other handlers do.
+static RUNS: AtomicU32 = AtomicU32::new(0);
+
+pub fn runs() -> u32 {
+    RUNS.load(SeqCst)
+}
+
 /// Stores and wakes, and keeps errno. All signals are blocked meanwhile.
 extern "C" fn on_signal(signo: c_int, info: *const libc::siginfo_t, _: *const c_void) {
     let Some(slot) = slot(signo) else { return };
     let response = slot.response.load(SeqCst);
+    RUNS.fetch_add(1, SeqCst);
     if response == 0 {
         return;
     }
@@ -220,7 +233,10 @@ fn sender(info: *const libc::siginfo_t) -> [u32; 2] {
     match info.si_code {
         libc::SI_USER | libc::SI_QUEUE | libc::SI_TKILL => {
             // SAFETY: for these codes the kernel has filled in the sender.
-            unsafe { [info.si_pid() as u32, info.si_uid()] }
+            match unsafe { [info.si_pid() as u32, info.si_uid()] } {
+                [0, _] => [0, 0], // from outside of our pid namespace
+                sender => sender,
+            }
         }
         _ => [0, 0],
     }
@@ -275,24 +291,26 @@ pub fn renew(response: u32) {
     }
 }
 
-/// The epoll descriptor to wake, and the descriptor in it that does so; see `epoll::Bell`.
-static BELL: [OfProcess; 2] = [OfProcess::new(), OfProcess::new()];
+/// The epoll descriptor to wake, and the bell in it; see `epoll::add_bell`.
+static EPOLL: OfProcess = OfProcess::new();
+static BELL: OfProcess = OfProcess::new();
+static BELL_INODE: AtomicU64 = AtomicU64::new(0);
 
 /// From now on signals ring this bell; also one that has arrived already.
-pub fn set_bell(epoll: BorrowedFd, bell: BorrowedFd) {
+pub fn set_bell(epoll: BorrowedFd, bell: BorrowedFd, inode: u64) {
     let process = generation();
-    let [epoll_place, bell_place] = &BELL;
-    bell_place.change(process, |_| bell.as_raw_fd() as u32);
-    epoll_place.change(process, |_| epoll.as_raw_fd() as u32);
+    BELL_INODE.store(inode, SeqCst);
+    BELL.change(process, |_| bell.as_raw_fd() as u32);
+    EPOLL.change(process, |_| epoll.as_raw_fd() as u32);
     if NEWS.get(process) != 0 {
         ring(process);
     }
 }
 
 fn ring(process: u32) {
-    let [epoll, bell] = [&BELL[0], &BELL[1]].map(|place| place.get(process) as i32);
+    let [epoll, bell] = [&EPOLL, &BELL].map(|place| place.get(process) as i32);
     if epoll > 0 {
-        epoll::ring(epoll, bell);
+        epoll::ring(epoll, bell, BELL_INODE.load(SeqCst));
     }
 }
 

@@ -82,14 +82,16 @@ static int execute(const struct rsd_spawn *spawn)
 
 static int become(const struct rsd_spawn *spawn)
 {
-    struct sigaction action = { .sa_handler = SIG_DFL };
+    /* SIG_DFL, no flags, an empty mask: as the kernel has it, which also takes the two signals that the
+       C library keeps for itself, and which are inherited ignored from posix_spawn(3). */
+    const char action[64] = { 0 };
     sigset_t none;
 
     if (setpgid(0, 0) == -1)
         return errno;
     /* All, before any is unblocked: no handler of the caller's may run on its memory. */
     for (int signo = 1; signo <= SIGRTMAX; signo++)
-        sigaction(signo, &action, NULL);
+        syscall(SYS_rt_sigaction, signo, action, NULL, _NSIG / 8);
     for (int fd = 0; fd < 3; fd++)
         if (dup2(spawn->stdio[fd], fd) == -1)
             return errno;

@@ -4,9 +4,13 @@
 use core::{
     cell::UnsafeCell,
     ops::{Deref, DerefMut},
-    sync::atomic::{AtomicU32, Ordering::Relaxed},
+    sync::atomic::{
+        AtomicBool, AtomicU32,
+        Ordering::{Relaxed, SeqCst},
+    },
 };
 
+use super::process::generation;
 use crate::error::{SENTENCE_MAX, Sentence};
 
 /// What each thread has for itself.
@@ -48,10 +52,15 @@ pub fn with_own<T>(act: impl FnOnce(&mut Own) -> T) -> Option<T> {
     unsafe { own.as_mut() }.map(act)
 }
 
-/// A value that one thread at a time may use.
+/// A value that one thread at a time may use. In a forked child, whose other threads are gone, none
+/// of those has it.
 pub struct Mutex<T> {
     mutex: UnsafeCell<libc::pthread_mutex_t>,
     value: UnsafeCell<T>,
+    /// The process for which `mutex` says the truth, as a generation.
+    process: AtomicU32,
+    /// A thread of the parent's had it: the value may be half changed.
+    is_torn: AtomicBool,
 }
 
 // SAFETY: the mutex lets only one thread at a time reach the value.
@@ -62,20 +71,70 @@ impl<T> Mutex<T> {
         Mutex {
             mutex: UnsafeCell::new(libc::PTHREAD_MUTEX_INITIALIZER),
             value: UnsafeCell::new(value),
+            process: AtomicU32::new(0),
+            is_torn: AtomicBool::new(false),
         }
     }
 
     pub fn lock(&self) -> Guard<'_, T> {
+        let mutex = self.of_this_process();
         // SAFETY: initialized, and never moved since only statics are locked.
-        unsafe { libc::pthread_mutex_lock(self.mutex.get()) };
+        unsafe { libc::pthread_mutex_lock(mutex) };
         Guard(self)
     }
 
     pub fn try_lock(&self) -> Option<Guard<'_, T>> {
+        let mutex = self.of_this_process();
         // SAFETY: as in `lock`.
-        let result = unsafe { libc::pthread_mutex_trylock(self.mutex.get()) };
+        let result = unsafe { libc::pthread_mutex_trylock(mutex) };
         (result == 0).then_some(Guard(self))
     }
+
+    /// Whether the value may be half changed; told once.
+    pub fn was_torn(&self) -> bool {
+        self.is_torn.swap(false, SeqCst)
+    }
+
+    #[inline(always)]
+    fn of_this_process(&self) -> *mut libc::pthread_mutex_t {
+        if self.process.load(SeqCst) != generation() {
+            renew(&self.process, self.mutex.get(), &self.is_torn);
+        }
+        self.mutex.get()
+    }
+}
+
+/// Makes the mutex free in a forked child, if it was not when its parent was forked.
+#[cold]
+#[inline(never)]
+fn renew(process: &AtomicU32, mutex: *mut libc::pthread_mutex_t, is_torn: &AtomicBool) {
+    /// The generation of who is doing this. An older one is that of a process that was forked
+    /// meanwhile.
+    static BUSY: AtomicU32 = AtomicU32::new(0);
+    let generation = generation();
+    loop {
+        let busy = BUSY.load(SeqCst);
+        if busy == generation {
+            std::thread::yield_now();
+        } else if BUSY.compare_exchange(busy, generation, SeqCst, SeqCst).is_ok() {
+            break;
+        }
+    }
+    let before = process.load(SeqCst);
+    if before != generation {
+        // SAFETY: initialized, and never moved since only statics are locked.
+        let is_free = unsafe { libc::pthread_mutex_trylock(mutex) } == 0;
+        if is_free {
+            // SAFETY: just locked.
+            unsafe { libc::pthread_mutex_unlock(mutex) };
+        } else if before != 0 {
+            // SAFETY: whoever has it does not exist in this process, and nobody waits for it yet.
+            unsafe { mutex.write(libc::PTHREAD_MUTEX_INITIALIZER) };
+            is_torn.store(true, SeqCst);
+        }
+        process.store(generation, SeqCst);
+    }
+    BUSY.store(0, SeqCst);
 }
 
 pub struct Guard<'a, T>(&'a Mutex<T>);
