@@ -105,7 +105,6 @@ fn a_program_that_looks_at_few_results_is_seen_through() {
             "stdio: ",
             "directory: ",
             "caught signals: ",
-            "ignored signals: ",
             "leads its session: ",
             "is in our session: ",
             "descriptors: ",
@@ -118,7 +117,8 @@ fn a_program_that_looks_at_few_results_is_seen_through() {
 /// The main loop, children and commands.
 #[cfg(target_arch = "x86_64")]
 fn in_foreground(name: &str, output: &'static str) -> Program {
-    Program { arguments: &[], kind: Kind::Foreground(output), ..program(name) }
+    let deadline = std::time::Duration::from_secs(3);
+    Program { arguments: &[], kind: Kind::Foreground(output), deadline, ..program(name) }
 }
 
 #[cfg(target_arch = "x86_64")]

@@ -6,7 +6,7 @@ use std::{
     fs,
     os::unix::process::CommandExt,
     path::PathBuf,
-    process::{Child, Command, Stdio},
+    process::{Child, Command},
 };
 
 use nix::{
@@ -35,7 +35,7 @@ pub fn of(bench: &Bench) -> Vec<Vec<Listed>> {
     let mut command = Command::new("strace");
     command.args(["-f", "-s", "64", "-o"]).arg(&output).arg(&bench.executable);
     command.args(bench.program.arguments).current_dir(&bench.folder);
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    bench.redirect(&mut command);
     // SAFETY: only system calls, which are allowed after fork.
     unsafe { command.pre_exec(super::tracer::inherit_nothing) };
     let mut strace = Strace { child: command.spawn().unwrap(), output };

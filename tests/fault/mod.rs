@@ -246,10 +246,14 @@ impl<'a> Bench<'a> {
     fn start(&self, fault: Option<Fault>) -> Start {
         let mut command = Command::new(&self.executable);
         command.args(self.program.arguments).current_dir(&self.folder);
+        self.redirect(&mut command);
+        Start::new(command, self.program, fault)
+    }
+
+    fn redirect(&self, command: &mut Command) {
         let output = |name| File::create(self.scratch.path(name)).unwrap();
         command.stdin(File::open(&self.executable).unwrap()); // anything but /dev/null
         command.stdout(output("stdout")).stderr(output("stderr"));
-        Start::new(command, self.program, fault)
     }
 
     fn output(&self, name: &str) -> String {
