@@ -1,4 +1,5 @@
-//! A start in which anything fails, at any moment, ends in a complete daemon or in a sentence.
+//! Whatever fails at any moment, a start ends in a complete daemon or in a sentence, and a program that
+//! waits and runs commands in the right output or in a sentence.
 
 #![allow(unsafe_code)]
 
@@ -6,31 +7,39 @@ mod common;
 #[cfg(target_arch = "x86_64")]
 mod fault;
 
+#[cfg(target_arch = "x86_64")]
+use fault::{Background, FOLDER, Kind, PIDFILE, Program};
+
+/// A daemon that keeps to the defaults.
+#[cfg(target_arch = "x86_64")]
+const DAEMON: Background =
+    Background { keeps_pidfile: false, log: None, descriptors: &[PIDFILE, FOLDER] };
+
+#[cfg(target_arch = "x86_64")]
+fn program(name: &str) -> Program {
+    Program {
+        source: common::root().join(format!("tests/programs/{name}.c")),
+        arguments: &["./daemon.pid"],
+        kind: Kind::Background(DAEMON),
+        deadline: std::time::Duration::from_secs(20),
+    }
+}
+
 /// The wrong outcomes, where that can be tested: not under tools that make calls of their own.
 #[cfg(target_arch = "x86_64")]
-fn wrong_outcomes(name: &str, change: impl FnOnce(&mut fault::Program)) -> Option<Vec<String>> {
+fn wrong_outcomes(program: Program) -> Option<Vec<String>> {
     if !common::test_with().is_empty() {
         common::skip("faults are for programs without valgrind and sanitizers");
         return None;
     }
-    let mut program = fault::Program {
-        source: common::root().join(format!("tests/programs/{name}.c")),
-        arguments: &["./daemon.pid"],
-        ready: fault::READY,
-        pidfile: "daemon.pid",
-        keeps_pidfile: false,
-        log: None,
-        descriptors: &[fault::PIDFILE, fault::FOLDER],
-        deadline: std::time::Duration::from_secs(20),
-    };
-    change(&mut program);
     fault::wrong_outcomes(&program)
 }
 
 #[cfg(target_arch = "x86_64")]
-fn check(name: &str, change: impl FnOnce(&mut fault::Program)) {
-    if let Some(wrong) = wrong_outcomes(name, change) {
-        assert!(wrong.is_empty(), "{} wrong outcomes of {name}, see above", wrong.len());
+#[track_caller]
+fn check(program: Program) {
+    if let Some(wrong) = wrong_outcomes(program) {
+        assert!(wrong.is_empty(), "{} wrong outcomes, see above", wrong.len());
     }
 }
 
@@ -43,31 +52,30 @@ fn faults() {
 #[cfg(target_arch = "x86_64")]
 #[test]
 fn daemonize_starts_or_says_why_not_whatever_fails() {
-    check("fault_daemonize", |_| {});
+    check(program("fault_daemonize"));
 }
 
 #[cfg(target_arch = "x86_64")]
 #[test]
 fn lock_pidfile_and_daemonize_start_or_say_why_not_whatever_fails() {
-    check("fault_lock", |program| {
-        program.keeps_pidfile = true;
-        program.descriptors = &[fault::PIDFILE];
-    });
+    let daemon = Background { keeps_pidfile: true, descriptors: &[PIDFILE], ..DAEMON };
+    check(Program { kind: Kind::Background(daemon), ..program("fault_lock") });
 }
 
 #[cfg(target_arch = "x86_64")]
 #[test]
 fn rsd_daemonize_starts_or_says_why_not_whatever_fails() {
-    check("fault_options", |program| {
-        program.arguments = &["./daemon.pid", "daemon.log"];
-        program.log = Some("daemon.log");
+    check(Program {
+        arguments: &["./daemon.pid", "daemon.log"],
+        kind: Kind::Background(Background { log: Some("daemon.log"), ..DAEMON }),
+        ..program("fault_options")
     });
 }
 
 #[cfg(target_arch = "x86_64")]
 #[test]
 fn a_pid_file_at_ready_appears_or_it_is_said_why_not_whatever_fails() {
-    check("fault_ready", |_| {});
+    check(program("fault_ready"));
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -77,34 +85,82 @@ fn root_is_given_up_or_it_is_said_why_not_whatever_fails() {
         return common::skip("needs root to give it up");
     }
     // Who is not root any more may not remove it from root's folder.
-    check("fault_user", |program| program.keeps_pidfile = true);
+    let daemon = Background { keeps_pidfile: true, ..DAEMON };
+    check(Program { kind: Kind::Background(daemon), ..program("fault_user") });
 }
 
 /// A test that finds nothing anywhere would be none.
 #[cfg(target_arch = "x86_64")]
 #[test]
 fn a_program_that_looks_at_few_results_is_seen_through() {
-    let wrong = wrong_outcomes("fault_naive", |program| {
-        program.deadline = std::time::Duration::from_secs(1);
-    });
-    let Some(wrong) = wrong else { return };
-    for what in [
-        "status 0 without a daemon",
-        "status 1, but a daemon runs",
-        "status 1 and said \"\"",
-        "hangs",
-        "no locked pid file when the launcher left",
-        "pid file is locked: false",
-        "stdio: ",
-        "directory: ",
-        "caught signals: ",
-        "ignored signals: ",
-        "leads its session: ",
-        "is in our session: ",
-        "descriptors: ",
-        "left daemon.pid",
-        "does not say why",
-    ] {
+    careless(
+        program("fault_naive"),
+        &[
+            "status 0 without a daemon",
+            "status 1, but a daemon runs",
+            "status 1 and said \"\"",
+            "hangs",
+            "no locked pid file when the launcher left",
+            "pid file is locked: false",
+            "stdio: ",
+            "directory: ",
+            "caught signals: ",
+            "leads its session: ",
+            "is in our session: ",
+            "descriptors: ",
+            "left daemon.pid",
+            "does not say why",
+        ],
+    );
+}
+
+/// The main loop, children and commands.
+#[cfg(target_arch = "x86_64")]
+fn in_foreground(name: &str, output: &'static str) -> Program {
+    let deadline = std::time::Duration::from_secs(3);
+    Program { arguments: &[], kind: Kind::Foreground(output), deadline, ..program(name) }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn signals_children_and_commands_work_or_say_why_not_whatever_fails() {
+    check(in_foreground(
+        "fault_loop",
+        concat!(
+            "signal: told 1, flag 7, 1 of 10\n",
+            "wait: 0\n",
+            "child: 3\n",
+            "run: 5 \"<input>, open: 0 1 2, blocked: 0, ignored: 0, leads: 1\" \"error\"\n",
+            "spawn: 5 \"<>, open: 0 1 2, blocked: 0, ignored: 0, leads: 1\" \"error\"\n",
+            "signal: told 1, flag 8, 1 of 10\n",
+            "restored: 1\n",
+        ),
+    ));
+}
+
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn a_program_that_runs_commands_carelessly_is_seen_through() {
+    careless(
+        in_foreground("fault_careless", "got: <input>\n"),
+        &[
+            "hangs",
+            "status 0 and printed",
+            "status 1 and said \"\"",
+            "does not say why",
+            "killed by SIGSEGV",
+            "left a child: Z (zombie)",
+            "left process 1 running",
+        ],
+    );
+}
+
+/// All of this must be found, or the test finds nothing anywhere.
+#[cfg(target_arch = "x86_64")]
+fn careless(program: Program, whats: &[&str]) {
+    let deadline = std::time::Duration::from_secs(1);
+    let Some(wrong) = wrong_outcomes(Program { deadline, ..program }) else { return };
+    for what in whats {
         assert!(wrong.iter().any(|wrong| wrong.contains(what)), "nothing is seen of: {what}");
     }
 }

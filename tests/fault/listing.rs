@@ -1,12 +1,12 @@
-//! What strace(1) sees of a start: the calls with their arguments, for the reader of a report, and
+//! What strace(1) sees of a program: the calls with their arguments, for the reader of a report, and
 //! to check what our own tracer sees.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fs,
     os::unix::process::CommandExt,
     path::PathBuf,
-    process::{Child, Command, Stdio},
+    process::{Child, Command},
 };
 
 use nix::{
@@ -27,26 +27,28 @@ pub struct Listed {
 }
 
 /// The calls of each process, in the order in which the processes were made: those of the first
-/// from main() to its end, those of the others up to where the daemon is ready.
+/// from main() to its end, those of the others up to where the daemon is ready, or to execve(2).
 pub fn of(bench: &Bench) -> Vec<Vec<Listed>> {
-    let ready = bench.program.ready;
+    let ready = bench.program.ready();
     let output = bench.scratch.path("strace");
     let _ = fs::remove_file(&output); // of an earlier start
     let mut command = Command::new("strace");
     command.args(["-f", "-s", "64", "-o"]).arg(&output).arg(&bench.executable);
     command.args(bench.program.arguments).current_dir(&bench.folder);
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    bench.redirect(&mut command);
     // SAFETY: only system calls, which are allowed after fork.
     unsafe { command.pre_exec(super::tracer::inherit_nothing) };
     let mut strace = Strace { child: command.spawn().unwrap(), output };
 
-    let mut daemon = None;
-    common::until("the daemon under strace is ready", || {
-        let mut calls = strace.calls();
-        daemon = calls.find(|(_, text)| is_at(ready, text)).map(|(pid, _)| pid);
-        daemon.is_some()
-    });
-    kill(Pid::from_raw(daemon.unwrap()), Signal::SIGTERM).unwrap();
+    if let Some(ready) = ready {
+        let mut daemon = None;
+        common::until("the daemon under strace is ready", || {
+            let mut calls = strace.calls();
+            daemon = calls.find(|(_, text)| is_at(ready, text)).map(|(pid, _)| pid);
+            daemon.is_some()
+        });
+        kill(Pid::from_raw(daemon.unwrap()), Signal::SIGTERM).unwrap();
+    }
     let id = strace.child.id() as i32;
     assert!(common::has_ended_within(id, common::DEADLINE), "strace hangs");
     strace.child.wait().unwrap();
@@ -82,11 +84,12 @@ impl Drop for Strace {
     }
 }
 
-fn by_process(ready: Marker, all: impl Iterator<Item = (i32, String)>) -> Vec<Vec<Listed>> {
+fn by_process(ready: Option<Marker>, all: impl Iterator<Item = (i32, String)>) -> Vec<Vec<Listed>> {
     let mut pids = Vec::new();
     let mut calls: Vec<Vec<Listed>> = Vec::new();
     let mut has_begun = false;
-    let mut daemon = None;
+    // The daemon where it is ready, and who executes another program.
+    let mut past = HashSet::new();
     for (pid, text) in all {
         let role = pids.iter().position(|&known| known == pid).unwrap_or_else(|| {
             pids.push(pid);
@@ -97,13 +100,17 @@ fn by_process(ready: Marker, all: impl Iterator<Item = (i32, String)>) -> Vec<Ve
             has_begun = is_at(BEGIN, &text);
             continue;
         }
-        if role > 0 && is_at(ready, &text) {
-            daemon = Some(pid);
+        if role > 0 && ready.is_some_and(|ready| is_at(ready, &text)) {
+            past.insert(pid);
         }
-        if daemon == Some(pid) {
+        if past.contains(&pid) {
             continue;
         }
         let name = text.split('(').next().unwrap_or_default().to_owned();
+        if name == "execve" && text.ends_with(" = 0") {
+            past.insert(pid);
+        }
+        let text = without_result(&text).to_owned();
         calls.get_mut(role).unwrap().push(Listed { name, text });
     }
     calls
@@ -130,10 +137,10 @@ fn complete_calls(text: &str) -> impl Iterator<Item = (i32, String)> + use<> {
         } else if let Some((_, end)) = rest.split_once(" resumed>") {
             let at = unfinished.remove(&pid);
             if let Some((_, call)) = at.and_then(|at| calls.get_mut(at)) {
-                call.push_str(without_result(end));
+                call.push_str(end);
             }
         } else if rest.starts_with(|first: char| first.is_ascii_lowercase()) {
-            calls.push((pid, without_result(rest).to_owned()));
+            calls.push((pid, rest.to_owned()));
         }
     }
     calls.into_iter()

@@ -1,12 +1,15 @@
-//! Faults: every system call of a start is made to fail with every plausible errno, and every
-//! process is killed at every call, one at a time. Whatever fails, the start must end in a complete
-//! daemon, or in a sentence with nothing left behind.
+//! Faults: every system call of a program is made to fail with every plausible errno, and every
+//! process of it is killed at every call, one at a time. Whatever fails, a start must end in a complete
+//! daemon, a program in the foreground with the right output, or either in a sentence with nothing
+//! left behind.
 //!
 //! A fault stands at (process, number of the call in it), so that the dynamic loader does not
 //! count; strace(1) can make calls fail, too, but cannot tell these two apart.
 
+mod background;
 mod calls;
 mod exceptions;
+mod foreground;
 mod listing;
 mod outcome;
 mod report;
@@ -27,27 +30,24 @@ use outcome::Verdict;
 use report::Report;
 use tracer::Start;
 
-/// A program that goes into the background, and what it promises.
+pub use background::{Background, FOLDER, PIDFILE};
+
+/// A program, and what it promises.
 pub struct Program {
     pub source: PathBuf,
     /// Its working directory is a new folder.
     pub arguments: &'static [&'static str],
-    /// Where the daemon is up.
-    pub ready: Marker,
-    /// The pid file, in that folder.
-    pub pidfile: &'static str,
-    /// It stays when the program ends.
-    pub keeps_pidfile: bool,
-    /// The file in the folder that stdout and stderr go to; None: /dev/null.
-    pub log: Option<&'static str>,
-    /// What the daemon has open besides stdio: PIDFILE, FOLDER, or a path.
-    pub descriptors: &'static [&'static str],
+    pub kind: Kind,
     /// How long a start, with its end, may take.
     pub deadline: Duration,
 }
 
-pub const PIDFILE: &str = "the pid file";
-pub const FOLDER: &str = "the folder of the pid file";
+pub enum Kind {
+    /// It leaves a daemon.
+    Background(Background),
+    /// It ends, and has printed this.
+    Foreground(&'static str),
+}
 
 /// A call that tells where a process is.
 #[derive(Clone, Copy)]
@@ -59,12 +59,25 @@ pub struct Marker {
 
 /// Made by fault_main.c at the begin of main().
 const BEGIN: Marker = Marker { call: libc::SYS_close, argument: Some(-1_000_001) };
-/// Made by programs that are written for this test.
-pub const READY: Marker = Marker { call: libc::SYS_close, argument: Some(-1_000_002) };
+/// Made where the daemon is up.
+const READY: Marker = Marker { call: libc::SYS_close, argument: Some(-1_000_002) };
 
 impl Program {
     fn name(&self) -> &str {
         self.source.file_stem().unwrap().to_str().unwrap()
+    }
+
+    fn ready(&self) -> Option<Marker> {
+        matches!(self.kind, Kind::Background(_)).then_some(READY)
+    }
+
+    /// What its processes are called, in the order in which they are made.
+    fn name_of(&self, role: usize) -> String {
+        let names: &[_] = match self.kind {
+            Kind::Background(_) => &["launcher", "middle", "daemon"],
+            Kind::Foreground(_) => &["program"],
+        };
+        names.get(role).map_or_else(|| format!("process {role}"), |&name| name.to_owned())
     }
 }
 
@@ -147,7 +160,7 @@ pub fn wrong_outcomes(program: &Program) -> Option<Vec<String>> {
     let bench = Bench::new(program);
     let (listing, clean) = clean_start(&bench);
     let points = points(&clean);
-    let mut report = Report::default();
+    let mut report = Report::new(program);
     for point in &points {
         let started = Instant::now();
         let verdict = (0..TRIES).map(|_| outcome::of(&bench, Some(point))).find(is_hit);
@@ -169,11 +182,6 @@ pub fn wrong_outcomes(program: &Program) -> Option<Vec<String>> {
 
 fn is_hit(verdict: &Verdict) -> bool {
     !matches!(verdict, Verdict::Missed)
-}
-
-fn name_of(role: usize) -> String {
-    let names = ["launcher", "middle", "daemon"];
-    names.get(role).map_or_else(|| format!("process {role}"), |&name| name.to_owned())
 }
 
 type Listing = Vec<Vec<listing::Listed>>;
@@ -238,18 +246,18 @@ impl<'a> Bench<'a> {
     fn start(&self, fault: Option<Fault>) -> Start {
         let mut command = Command::new(&self.executable);
         command.args(self.program.arguments).current_dir(&self.folder);
+        self.redirect(&mut command);
+        Start::new(command, self.program, fault)
+    }
+
+    fn redirect(&self, command: &mut Command) {
         let output = |name| File::create(self.scratch.path(name)).unwrap();
         command.stdin(File::open(&self.executable).unwrap()); // anything but /dev/null
         command.stdout(output("stdout")).stderr(output("stderr"));
-        Start::new(command, self.program, fault)
     }
 
     fn output(&self, name: &str) -> String {
         common::text(&fs::read(self.scratch.path(name)).unwrap())
-    }
-
-    fn pidfile(&self) -> PathBuf {
-        self.folder.path(self.program.pidfile)
     }
 
     fn clean_up(&self) {

@@ -1,21 +1,14 @@
-//! Whether a start ended as it must: in a complete daemon, or in a sentence and nothing left.
+//! Whether a program ended as it must: complete, or in a sentence and nothing left.
 
-use std::{fs, os::unix::fs::MetadataExt};
+use nix::sys::{signal::Signal, wait::WaitStatus};
 
-use nix::{
-    libc,
-    sys::{signal::Signal, wait::WaitStatus},
-    unistd::getsid,
-};
-
-use super::{Bench, Blow, FOLDER, PIDFILE, Point, name_of};
-use crate::common::{self, Daemon};
+use super::{Bench, Blow, Kind, Point, background, foreground, tracer::Start};
 
 pub enum Verdict {
-    /// As it must be: there is a complete daemon.
-    Daemon,
-    /// As it must be: there is nothing.
-    Nothing,
+    /// As it must be: the program did all that it promises.
+    Complete,
+    /// As it must be: it said why not, and nothing is left.
+    Refused,
     /// Each thing that is wrong.
     Wrong(Vec<String>),
     /// The start did not get to the call.
@@ -28,108 +21,45 @@ pub fn of(bench: &Bench, point: Option<&Point>) -> Verdict {
 
 /// Starts the program and judges. Also what calls its processes made.
 pub fn with_calls(bench: &Bench, point: Option<&Point>) -> (Verdict, Vec<Vec<i64>>) {
-    let mut start = bench.start(point.map(|point| point.fault));
-    let (end, alive) = start.launcher_end();
-    let is_done = matches!(end, WaitStatus::Exited(_, 0));
-    let lacks_pidfile = is_done && !common::is_locked(&bench.pidfile());
-    let daemon = start.settle();
-    // Killed when this is dropped.
-    let state = daemon.map(|pid| Daemon::of_pid(pid.as_raw()));
-    let calls = start.calls().to_vec();
-
-    let mut wrong = Vec::new();
-    if start.has_hung() {
-        wrong.push("hangs, and was killed".to_owned());
-    } else if start.hit() != point.map(|point| point.call) {
-        drop(start);
-        bench.clean_up();
-        return (Verdict::Missed, calls);
+    let start = bench.start(point.map(|point| point.fault));
+    match &bench.program.kind {
+        Kind::Background(promise) => background::outcome(bench, promise, start, point),
+        Kind::Foreground(output) => foreground::outcome(bench, output, start, point),
     }
-    let is_killed = |role| point.is_some_and(|point| point.is_killed(role));
-    let is_after_word = point.is_some_and(|point| point.is_after_word);
-    match (end, daemon) {
-        _ if start.has_hung() => {}
-        (end, Some(daemon)) if is_done || is_killed(0) && is_sigkill(end) => {
-            if lacks_pidfile {
-                wrong.push("no locked pid file when the launcher left".to_owned());
-            }
-            wrong.extend(state.iter().flat_map(|state| lacks(bench, state)));
-            wrong.extend(unexpected_output(bench));
-            match start.stop(daemon) {
-                WaitStatus::Exited(_, 0) => {}
-                end => wrong.push(format!("the daemon on SIGTERM: {}", shown(end))),
-            }
-        }
-        (end, Some(_)) => wrong.push(format!("{}, but a daemon runs", shown(end))),
-        (WaitStatus::Exited(_, 0), None) if is_killed(2) && is_after_word => {}
-        (WaitStatus::Exited(_, 0), None) => wrong.push("status 0 without a daemon".to_owned()),
-        (WaitStatus::Exited(_, 1), None) => {
-            let still_runs = |role| format!("status 1 while the {} still ran", name_of(role));
-            wrong.extend(alive.into_iter().map(still_runs));
-            let reason = point.map_or_else(String::new, Point::reason);
-            wrong.extend(bad_sentence(bench, &reason));
-        }
-        (end, None) if is_killed(0) && is_sigkill(end) => {}
-        (end, None) => wrong.push(shown(end)),
-    }
-    drop(start);
-
-    let may_be_stale = daemon.is_none() && (is_killed(0) || is_killed(2) && is_after_word)
-        || point.is_some_and(Point::is_removal);
-    let who = if daemon.is_some() { "the daemon" } else { "the start" };
-    wrong.extend(left_overs(bench, may_be_stale).into_iter().map(|what| format!("{who} {what}")));
-    if point.is_some() && daemon.is_none() {
-        match of(bench, None) {
-            Verdict::Daemon => {}
-            Verdict::Wrong(what) => {
-                wrong.extend(what.into_iter().map(|what| format!("the next start: {what}")));
-            }
-            Verdict::Nothing | Verdict::Missed => wrong.push("the next start is odd".to_owned()),
-        }
-    }
-    bench.clean_up();
-    let verdict = match daemon {
-        _ if !wrong.is_empty() => Verdict::Wrong(wrong),
-        Some(_) => Verdict::Daemon,
-        None => Verdict::Nothing,
-    };
-    (verdict, calls)
 }
 
-impl Bench<'_> {
-    /// The target of a descriptor without what is new each time.
-    fn shortened(&self, target: &str) -> String {
-        let folders =
-            [&self.folder, &self.scratch].map(|folder| folder.path("").display().to_string());
-        let target =
-            folders.iter().fold(target.to_owned(), |target, folder| target.replace(folder, ""));
-        target.split(":[").next().unwrap_or_default().to_owned()
+/// Whether there is nothing to judge.
+pub fn is_missed(start: &Start, point: Option<&Point>) -> bool {
+    !start.has_hung() && start.hit() != point.map(|point| point.call)
+}
+
+/// What was done, if nothing is wrong.
+pub fn verdict(wrong: Vec<String>, is_complete: bool) -> Verdict {
+    match is_complete {
+        _ if !wrong.is_empty() => Verdict::Wrong(wrong),
+        true => Verdict::Complete,
+        false => Verdict::Refused,
     }
 }
 
 impl Point {
-    /// What the launcher must name when it says why there is no daemon.
-    fn reason(&self) -> String {
+    /// What must be named when it is said why it failed.
+    pub fn reason(&self) -> String {
         let Some(errno) = self.fault.blow.errno() else { return "SIGKILL".to_owned() };
         let error = std::io::Error::from_raw_os_error(errno as i32).to_string();
         error.split(" (os error").next().unwrap_or_default().to_owned()
     }
 
-    fn is_killed(&self, role: usize) -> bool {
+    pub fn is_killed(&self, role: usize) -> bool {
         self.fault.role == role && self.fault.blow == Blow::Kill
-    }
-
-    /// Whether what fails is the removal of a file, which then stays.
-    fn is_removal(&self) -> bool {
-        matches!(self.call, libc::SYS_unlink | libc::SYS_unlinkat) && self.fault.blow != Blow::Kill
     }
 }
 
-fn is_sigkill(end: WaitStatus) -> bool {
+pub fn is_sigkill(end: WaitStatus) -> bool {
     matches!(end, WaitStatus::Signaled(_, Signal::SIGKILL, _))
 }
 
-fn shown(end: WaitStatus) -> String {
+pub fn shown(end: WaitStatus) -> String {
     match end {
         WaitStatus::Exited(_, status) => format!("status {status}"),
         WaitStatus::Signaled(_, signal, _) => format!("killed by {signal}"),
@@ -137,86 +67,8 @@ fn shown(end: WaitStatus) -> String {
     }
 }
 
-/// What a complete daemon has and this one, which is stopped where it is ready, has not.
-fn lacks(bench: &Bench, daemon: &Daemon) -> Vec<String> {
-    let pid = daemon.pid;
-    let mut lacks = Vec::new();
-    let mut expect = |what: &str, is: String, should: String| {
-        if is != should {
-            lacks.push(format!("{what}: {is} instead of {should}"));
-        }
-    };
-    let content = fs::read_to_string(bench.pidfile()).unwrap_or_else(|error| error.to_string());
-    let content = match content.strip_suffix('\n').and_then(|pid| pid.parse().ok()) {
-        Some(named) if named == pid => "its pid".to_owned(),
-        Some::<i32>(_) => "another pid".to_owned(),
-        None => content,
-    };
-    expect("pid file", content, "its pid".to_owned());
-    let is_locked = common::is_locked(&bench.pidfile());
-    expect("pid file is locked", is_locked.to_string(), true.to_string());
-
-    let stat = daemon.stat();
-    let session = stat[3].parse::<i32>().unwrap();
-    let ours = getsid(None).unwrap().as_raw();
-    expect("leads its session", (session == pid).to_string(), false.to_string());
-    expect("is in our session", (session == ours).to_string(), false.to_string());
-    expect("terminal", stat[4].clone(), "0".to_owned());
-    expect("directory", daemon.cwd().display().to_string(), "/".to_owned());
-    expect("umask", daemon.status("Umask"), "0022".to_owned());
-
-    let bits = |signals: &[Signal]| {
-        let set = signals.iter().fold(0u64, |set, &signal| set | 1 << (signal as i32 - 1));
-        format!("{set:016x}")
-    };
-    let caught = bits(&[Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP]);
-    expect("caught signals", daemon.status("SigCgt"), caught);
-    expect("ignored signals", daemon.status("SigIgn"), bits(&[Signal::SIGPIPE]));
-    expect("blocked signals", daemon.status("SigBlk"), bits(&[]));
-
-    let null = "/dev/null".to_owned();
-    let output = bench.program.log.map_or_else(|| null.clone(), str::to_owned);
-    let mut fds = named_fds(bench, daemon);
-    let more = fds.split_off(fds.partition_point(|&(number, _)| number < 3));
-    let stdio = vec![(0, null), (1, output.clone()), (2, output)];
-    expect("stdio", format!("{fds:?}"), format!("{stdio:?}"));
-    let mut more: Vec<_> = more.into_iter().map(|(_, target)| target).collect();
-    more.sort();
-    let mut documented: Vec<_> = bench.program.descriptors.to_vec();
-    documented.sort_unstable();
-    expect("descriptors", format!("{more:?}"), format!("{documented:?}"));
-    lacks
-}
-
-/// The daemon's descriptors, told apart by what they are: the path of a file that was linked after
-/// it was made says nothing.
-fn named_fds(bench: &Bench, daemon: &Daemon) -> Vec<(i32, String)> {
-    let identity = |path: String| {
-        let metadata = fs::metadata(path).ok()?;
-        Some((metadata.dev(), metadata.ino()))
-    };
-    let pidfile = identity(bench.pidfile().display().to_string());
-    let folder = identity(bench.folder.path("").display().to_string());
-    let fds = daemon.fds().into_iter().map(|(number, target)| {
-        let is = identity(format!("/proc/{}/fd/{number}", daemon.pid));
-        let target = match is {
-            None => target,
-            is if is == pidfile => PIDFILE.to_owned(),
-            is if is == folder => FOLDER.to_owned(),
-            _ => bench.shortened(&target),
-        };
-        (number, target)
-    });
-    fds.collect()
-}
-
-fn unexpected_output(bench: &Bench) -> Option<String> {
-    let output = bench.output("stdout") + &bench.output("stderr");
-    (!output.is_empty()).then(|| format!("printed {output:?}"))
-}
-
 /// A failure is told in one line, "NAME: SENTENCE", that names the reason.
-fn bad_sentence(bench: &Bench, reason: &str) -> Option<String> {
+pub fn bad_sentence(bench: &Bench, reason: &str) -> Option<String> {
     let (stdout, stderr) = (bench.output("stdout"), bench.output("stderr"));
     let line = stderr.strip_suffix('\n').filter(|line| !line.contains('\n'));
     let sentence = line.and_then(|line| line.split_once(": ")).map(|(_, sentence)| sentence);
@@ -233,22 +85,4 @@ fn bad_sentence(bench: &Bench, reason: &str) -> Option<String> {
         said = said.replace(reason, "(why)");
     }
     Some(format!("status 1 and said {said:?}"))
-}
-
-/// What a start or a daemon that ended left in the folder.
-fn left_overs(bench: &Bench, may_be_stale: bool) -> Vec<String> {
-    let program = bench.program;
-    let mut wrong = Vec::new();
-    for name in bench.folder.names() {
-        let is_pidfile = name == program.pidfile;
-        if is_pidfile && common::is_locked(&bench.pidfile()) {
-            wrong.push("still locks the pid file".to_owned());
-        }
-        let is_allowed = Some(name.as_str()) == program.log
-            || is_pidfile && (may_be_stale || program.keeps_pidfile);
-        if !is_allowed {
-            wrong.push(format!("left {name}"));
-        }
-    }
-    wrong
 }

@@ -2,15 +2,15 @@
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
-use super::{Blow, Fault, exceptions, name_of, outcome::Verdict};
+use super::{Blow, Fault, Program, exceptions, outcome::Verdict};
 
-#[derive(Default)]
-pub struct Report {
+pub struct Report<'a> {
+    program: &'a Program,
     rows: Vec<Row>,
-    /// How many faults ended in a daemon, in none, as they must, and otherwise.
-    daemons: usize,
-    nothings: usize,
-    wrongs: usize,
+    /// How many faults ended complete, in a sentence, as they must, and otherwise.
+    complete: usize,
+    refused: usize,
+    wrong: usize,
     /// How often each reason for an exception served.
     accepted: BTreeMap<&'static str, usize>,
 }
@@ -29,12 +29,17 @@ enum Outcome {
     Slow { tenths: u128 },
 }
 
-impl Report {
+impl<'a> Report<'a> {
+    pub fn new(program: &'a Program) -> Self {
+        let (rows, accepted) = (Vec::new(), BTreeMap::new());
+        Report { program, rows, complete: 0, refused: 0, wrong: 0, accepted }
+    }
+
     /// `call` is how strace shows it.
     pub fn add(&mut self, fault: Fault, call: &str, verdict: Verdict) {
         let wrong = match verdict {
-            Verdict::Daemon => return self.daemons += 1,
-            Verdict::Nothing => return self.nothings += 1,
+            Verdict::Complete => return self.complete += 1,
+            Verdict::Refused => return self.refused += 1,
             Verdict::Wrong(wrong) => wrong,
             Verdict::Missed => vec!["the call is not reached".to_owned()],
         };
@@ -49,8 +54,8 @@ impl Report {
             }
         }
         match is_wrong {
-            true => self.wrongs += 1,
-            false => self.nothings += 1,
+            true => self.wrong += 1,
+            false => self.refused += 1,
         }
     }
 
@@ -81,7 +86,7 @@ impl Report {
     }
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         for row in &self.rows {
             let what = match &row.outcome {
@@ -89,15 +94,15 @@ impl fmt::Display for Report {
                 Outcome::Slow { tenths } => format!("slow: {tenths} tenths of a second"),
             };
             let blows: Vec<_> = row.blows.iter().map(ToString::to_string).collect();
-            let process = name_of(row.role);
+            let process = self.program.name_of(row.role);
             writeln!(f, "{process} {}: {}", row.index, row.call)?;
             writeln!(f, "    {}\n    {what}", blows.join(", "))?;
         }
         for (reason, times) in &self.accepted {
             writeln!(f, "accepted {times} times: {reason}")?;
         }
-        let faults = self.daemons + self.nothings + self.wrongs;
-        write!(f, "{faults} faults: {} times a complete daemon, ", self.daemons)?;
-        writeln!(f, "{} times none and why, {} times wrong", self.nothings, self.wrongs)
+        let faults = self.complete + self.refused + self.wrong;
+        write!(f, "{faults} faults: {} times complete, ", self.complete)?;
+        writeln!(f, "{} times not and why, {} times wrong", self.refused, self.wrong)
     }
 }

@@ -24,6 +24,7 @@ use super::{
     BEGIN, Blow, Fault, Marker, Program,
     calls::{self, Way},
 };
+use crate::common;
 
 /// All processes of one start; they are killed on drop. Every use must be in the thread that made
 /// it: only that one is their tracer.
@@ -36,10 +37,12 @@ pub struct Start {
     /// The calls of each, by number, since main() or since it was made.
     calls: Vec<Vec<i64>>,
     ends: BTreeMap<Pid, WaitStatus>,
-    ready: Marker,
+    ready: Option<Marker>,
     fault: Option<Fault>,
     hit: Option<i64>,
     daemon: Option<Pid>,
+    /// The children that the first process has left, running or not waited for, when it ends itself.
+    left: Vec<String>,
     killer: Killer,
 }
 
@@ -65,10 +68,11 @@ impl Start {
             newborn: BTreeSet::new(),
             calls: Vec::new(),
             ends: BTreeMap::new(),
-            ready: program.ready,
+            ready: program.ready(),
             fault,
             hit: None,
             daemon: None,
+            left: Vec::new(),
             killer: Killer::new(program.deadline),
         };
         start.register(launcher);
@@ -87,14 +91,14 @@ impl Start {
     }
 
     /// Waits until the first process has ended. How, and which others were alive at that moment.
-    pub fn launcher_end(&mut self) -> (WaitStatus, Vec<usize>) {
-        let launcher = *self.roles.first().unwrap();
-        while !self.ends.contains_key(&launcher) {
+    pub fn first_end(&mut self) -> (WaitStatus, Vec<usize>) {
+        let first = *self.roles.first().unwrap();
+        while !self.ends.contains_key(&first) {
             self.step();
         }
         let alive = |pid: &Pid| self.tracees.contains_key(pid) && !is_zombie(*pid);
         let roles = self.roles.iter().enumerate().filter(|(_, pid)| alive(pid));
-        (self.ends[&launcher], roles.map(|(role, _)| role).collect())
+        (self.ends[&first], roles.map(|(role, _)| role).collect())
     }
 
     /// Waits until all have ended but the daemon, which is stopped where it is ready.
@@ -123,6 +127,11 @@ impl Start {
     /// The number of the call that was made to fail, if it came to that.
     pub fn hit(&self) -> Option<i64> {
         self.hit
+    }
+
+    /// The states of children that the first process has left when it ended itself.
+    pub fn left(&self) -> &[String] {
+        &self.left
     }
 
     pub fn has_hung(&self) -> bool {
@@ -159,7 +168,10 @@ impl Start {
     }
 
     fn at_event(&mut self, pid: Pid, event: i32) {
-        if event != libc::PTRACE_EVENT_EXEC {
+        if event == libc::PTRACE_EVENT_EXEC {
+            // What it calls from here on is up to another program.
+            self.tracees.get_mut(&pid).unwrap().is_released = true;
+        } else {
             // An error means that it has been killed meanwhile, here and below.
             if let Ok(child) = ptrace::getevent(pid) {
                 let child = Pid::from_raw(child as i32);
@@ -210,9 +222,12 @@ impl Start {
             tracee.is_counted = BEGIN.is_at(number, argument);
             return self.resume(pid, None);
         }
-        if role > 0 && self.ready.is_at(number, argument) {
+        if role > 0 && self.ready.is_some_and(|ready| ready.is_at(number, argument)) {
             self.daemon = Some(pid);
             return; // it stays stopped here
+        }
+        if role == 0 && number == libc::SYS_exit_group {
+            self.left = children(pid);
         }
         let calls = self.calls.get_mut(role).unwrap();
         calls.push(number);
@@ -282,6 +297,15 @@ fn change_registers(pid: Pid, change: impl FnOnce(&mut libc::user_regs_struct)) 
         change(&mut registers);
         let _ = ptrace::setregs(pid, registers);
     }
+}
+
+/// The states of the children of a process that is stopped.
+fn children(pid: Pid) -> Vec<String> {
+    let list = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+    list.split_whitespace()
+        .map(|child| common::status_of(child.parse().unwrap(), "State"))
+        .filter(|state| !state.is_empty())
+        .collect()
 }
 
 fn is_zombie(pid: Pid) -> bool {

@@ -15,8 +15,8 @@ static volatile sig_atomic_t shutdown_flag;
 
 static void on_signal(int signo)
 {
-    (void)signo;
-    shutdown_flag = 1;
+    if (signo != SIGPIPE)
+        shutdown_flag = 1;
 }
 
 int main(int argc, char *argv[])
@@ -30,7 +30,7 @@ int main(int argc, char *argv[])
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGHUP, &action, NULL);
-    signal(SIGPIPE, SIG_IGN);
+    sigaction(SIGPIPE, &action, NULL);
     if (pipe(ready) == -1)
         return 1; /* without a word */
 
