@@ -499,8 +499,11 @@ pub fn ended_by(errno: Errno) -> Error {
 
 /// The status of a command is not known.
 pub fn lost() -> Error {
-    let why = b"somebody else in this process has waited for the command, or it cannot be killed";
-    Error::new(Errno::ECHILD, &[why])
+    let why: [&[u8]; 2] = [
+        b"nobody knows how the command ended: somebody else has waited for it, ",
+        b"or SIGCHLD is ignored, or it cannot be killed",
+    ];
+    Error::new(Errno::ECHILD, &why)
 }
 
 /// A forked child has no commands.

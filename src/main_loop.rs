@@ -11,9 +11,9 @@ use crate::{
     command::{self, Client, Finished, Options, Outcome, State},
     error::{self, Error, OrCannot, Result},
     poller::{self, Source},
-    signals,
+    signals::{self, Waited},
     sys::{
-        epoll,
+        epoll, file,
         process::{self, Arguments},
     },
 };
@@ -44,17 +44,16 @@ pub fn fd() -> Result<c_int> {
 /// `rsd_dispatch`
 pub fn dispatch(call: Call) -> Result<c_int> {
     fd()?;
-    turn(call)
+    turn(poller::ready()?, call)
 }
 
 /// How much is done in one turn of what no descriptor of its own tells; of the others the poller
 /// knows a limit.
 const AT_ONCE: usize = 32;
 
-/// Does what is ready.
-fn turn(call: Call) -> Result<c_int> {
-    // The bell before the news: what rings after this is for the next turn.
-    let ready = poller::ready()?;
+/// Does what is ready. That was asked before the news is taken: the bell may ring for what comes
+/// after it.
+fn turn(ready: [Option<Source>; epoll::AT_ONCE], call: Call) -> Result<c_int> {
     let news = signals::take_news();
     let mut happened = if news.is_flagged { SIGNAL_ARRIVED } else { 0 };
     let mut tell = |told: Option<Told>| {
@@ -102,11 +101,10 @@ pub fn wait(ms: c_int, call: Call) -> Result<c_int> {
         Ok(fd) => fd,
         Err(error) => {
             // Signals at least. Whoever ignores the result must not run in circles.
-            let is_over = signals::pause(ms);
-            return match signals::take_news().is_flagged {
-                true => Ok(SIGNAL_ARRIVED),
-                false if is_over => Err(error),
-                false => Ok(HANDLER_RAN),
+            return match signals::wait(&[], ms)? {
+                _ if signals::take_news().is_flagged => Ok(SIGNAL_ARRIVED),
+                Waited::Foreign => Ok(HANDLER_RAN),
+                Waited::Ready | Waited::Signal => Err(error),
             };
         }
     };
@@ -128,18 +126,17 @@ pub fn wait(ms: c_int, call: Call) -> Result<c_int> {
 
 /// Waits until something is ready or `also` is readable, and does what is ready.
 fn step(fd: c_int, also: Option<BorrowedFd>, limit_ms: c_int, call: Call) -> Result<c_int> {
-    let runs = signals::handler_runs();
-    let mut waited = Ok(());
-    if limit_ms != 0 && !signals::has_news() {
-        waited = poller::wait(fd, also, limit_ms);
-    }
-    let is_foreign = match waited {
-        Ok(()) => false,
-        Err(Errno::EINTR) => signals::handler_runs() == runs,
-        Err(Errno::EINVAL) => !signals::pause(limit_ms),
-        Err(errno) => return Err(errno).or_cannot("wait"),
+    let waited = match (limit_ms, file::borrowed(fd), also) {
+        (0, ..) | (_, None, _) => Waited::Ready,
+        (limit_ms, Some(fd), None) => signals::wait(&[fd], limit_ms)?,
+        (limit_ms, Some(fd), Some(also)) => signals::wait(&[fd, also], limit_ms)?,
     };
-    Ok(turn(call)? | if is_foreign { HANDLER_RAN } else { 0 })
+    Ok(match waited {
+        Waited::Ready => turn(poller::ready()?, call)?,
+        // At once, without asking for more. What is ready is so the next time, too.
+        Waited::Signal => turn([None; epoll::AT_ONCE], call)?,
+        Waited::Foreign => turn([None; epoll::AT_ONCE], call)? | HANDLER_RAN,
+    })
 }
 
 /// `rsd_run`

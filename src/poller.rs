@@ -4,8 +4,6 @@
 use core::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use nix::errno::Errno;
-
 use crate::{
     error::{OrCannot, Result},
     kept::Kept,
@@ -174,16 +172,6 @@ pub fn ready() -> Result<[Option<Source>; AT_ONCE]> {
     let ready = with(|poller| epoll::ready(poller.epoll.as_fd()));
     let ready = ready.or_cannot("look what is ready")?;
     Ok(ready.map(|number| Source::of(number?)))
-}
-
-/// Waits until the descriptor or `also` is readable, or a handler has run (EINTR). Nothing is taken.
-/// EINVAL where RLIMIT_NOFILE allows not even that.
-pub fn wait(fd: i32, also: Option<BorrowedFd>, limit_ms: i32) -> nix::Result<()> {
-    let fd = file::borrowed(fd).ok_or(Errno::EBADF)?;
-    match also {
-        None => file::poll([Some(fd)], limit_ms).map(drop),
-        also => file::poll([Some(fd), also], limit_ms).map(drop),
-    }
 }
 
 /// A forked child makes its own.

@@ -1,6 +1,8 @@
 //! Signals that set variables of the program's own and wake the main loop, and signals that are
 //! ignored without those noticing that the program executes. One handler for all.
 
+use std::os::fd::BorrowedFd;
+
 use libc::{
     SIGBUS, SIGCHLD, SIGFPE, SIGHUP, SIGILL, SIGINT, SIGKILL, SIGPIPE, SIGQUIT, SIGSEGV, SIGSTOP,
     SIGSYS, SIGTERM, SIGTRAP, SIGTTIN, SIGTTOU, c_int, c_uint,
@@ -230,10 +232,6 @@ pub fn take_news() -> News {
     News { is_flagged: news & response::FLAGS != 0, is_child: news & response::REAPS != 0 }
 }
 
-pub fn has_news() -> bool {
-    signal::has_news()
-}
-
 /// A flagged signal that was taken was not told to the program: it is news again.
 pub fn tell_again() {
     signal::renew(response::FLAGS);
@@ -265,17 +263,28 @@ pub fn give_back_child() -> Result<()> {
     if now & response::FLAGS != 0 { Ok(()) } else { restore(SIGCHLD) }
 }
 
-/// How often our handler has run: what was interrupted without that was so by the program's own.
-pub fn handler_runs() -> u32 {
-    signal::runs()
+/// What has ended a wait.
+pub enum Waited {
+    /// The time is over, or something is readable.
+    Ready,
+    Signal,
+    /// A handler of the program's own.
+    Foreign,
 }
 
-/// Waits in this thread for a signal, without any descriptor, for at most `limit_ms` (-1: no limit).
-/// False if a handler of the program's own ended that.
-pub fn pause(limit_ms: c_int) -> bool {
-    let Ok(mask) = signal::change_mask(How::Set, &Set::all()) else { return true };
-    let runs = handler_runs();
-    let interrupted = !has_news() && signal::poll_nothing(limit_ms, &mask) == Err(Errno::EINTR);
-    let _ = signal::change_mask(How::Set, &mask);
-    !interrupted || handler_runs() != runs
+/// Waits until a descriptor is readable or a signal arrives, for at most `limit_ms` (-1: no limit).
+/// With news it does not wait.
+#[inline(never)]
+pub fn wait(fds: &[BorrowedFd], limit_ms: c_int) -> Result<Waited> {
+    let runs = signal::runs();
+    let waited = match signal::wait(fds, limit_ms) {
+        // RLIMIT_NOFILE allows not even that.
+        Err(Errno::EINVAL) => signal::wait(&[], limit_ms),
+        waited => waited,
+    };
+    match waited {
+        Err(Errno::EINTR) if signal::runs() == runs => Ok(Waited::Foreign),
+        Err(Errno::EINTR) => Ok(Waited::Signal),
+        waited => waited.or_cannot("wait").map(|()| Waited::Ready),
+    }
 }

@@ -1,11 +1,13 @@
 //! Signals: dispositions, masks, and the one handler of this library.
 
-use core::ffi::c_void;
+use core::cell::UnsafeCell;
 use std::{
     ops::RangeInclusive,
     os::fd::{AsRawFd, BorrowedFd, OwnedFd},
     ptr,
-    sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering::SeqCst},
+    sync::atomic::{
+        AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering::SeqCst,
+    },
 };
 
 use libc::c_int;
@@ -71,7 +73,7 @@ impl Action {
     }
 }
 
-type Handler = extern "C" fn(c_int, *const libc::siginfo_t, *const c_void);
+type Handler = extern "C" fn(c_int, *const libc::siginfo_t, *mut libc::ucontext_t);
 
 fn has_alternate_stack() -> bool {
     // SAFETY: all zeros is a valid stack_t: a null pointer and integers.
@@ -213,7 +215,11 @@ pub fn runs() -> u32 {
 }
 
 /// Stores and wakes, and keeps errno. All signals are blocked meanwhile.
-extern "C" fn on_signal(signo: c_int, info: *const libc::siginfo_t, _: *const c_void) {
+extern "C" fn on_signal(
+    signo: c_int,
+    info: *const libc::siginfo_t,
+    context: *mut libc::ucontext_t,
+) {
     let Some(slot) = slot(signo) else { return };
     let response = slot.response.load(SeqCst);
     RUNS.fetch_add(1, SeqCst);
@@ -232,7 +238,8 @@ extern "C" fn on_signal(signo: c_int, info: *const libc::siginfo_t, _: *const c_
         slot.sender.store(joined(sender(info)), SeqCst);
         slot.count.change(process, |count| count.saturating_add(1));
     }
-    if NEWS.change(process, |news| news | response) == 0 {
+    let is_first = NEWS.change(process, |news| news | response) == 0;
+    if !has_interrupted_wait(signo, context) && is_first {
         ring(process);
     }
     Errno::set_raw(errno);
@@ -332,13 +339,17 @@ fn ring(process: u32) {
 pub struct Set(libc::sigset_t);
 
 impl Set {
+    const fn zero() -> Self {
+        // SAFETY: all zeros is the empty set on Linux, and sigemptyset(3) below says so again.
+        Set(unsafe { core::mem::zeroed() })
+    }
+
     #[inline(never)]
     pub fn empty() -> Self {
-        // SAFETY: all zeros is the empty set on Linux, and sigemptyset(3) below says so again.
-        let mut set = unsafe { core::mem::zeroed() };
+        let mut set = Set::zero();
         // SAFETY: `set` is writable.
-        unsafe { libc::sigemptyset(&mut set) };
-        Set(set)
+        unsafe { libc::sigemptyset(&mut set.0) };
+        set
     }
 
     pub fn all() -> Self {
@@ -386,15 +397,75 @@ pub fn mask() -> Set {
     change_mask(How::Block, &Set::empty()).unwrap_or(Set::empty())
 }
 
-/// Waits with this mask for at most `limit_ms` (-1: no limit), or until a handler runs (EINTR).
-pub fn poll_nothing(limit_ms: c_int, mask: &Set) -> nix::Result<()> {
+/// The thread in `wait`, as pthread_self(3) has it; 0: none. Of several it is one.
+static WAITING: AtomicUsize = AtomicUsize::new(0);
+
+/// Its signal mask, for the handler to put back.
+static WAITING_MASK: SharedSet = SharedSet(UnsafeCell::new(Set::zero()));
+
+/// The handler has put it back.
+static IS_MASK_BACK: AtomicBool = AtomicBool::new(false);
+
+struct SharedSet(UnsafeCell<Set>);
+
+// SAFETY: only the waiting thread and the handler in it use it.
+unsafe impl Sync for SharedSet {}
+
+fn this_thread() -> usize {
+    // SAFETY: pthread_self(3) has no preconditions, and is async-signal-safe.
+    unsafe { libc::pthread_self() as usize }
+}
+
+/// Waits until a descriptor is readable, for at most `limit_ms` (-1: no limit), unless there is news.
+/// EINTR: a handler has run. Signals are blocked but in ppoll(2) itself: so a handler that runs in this
+/// thread always interrupts it, and need not ring.
+pub fn wait(fds: &[BorrowedFd], limit_ms: c_int) -> nix::Result<()> {
+    let mut polled = [libc::pollfd { fd: -1, events: libc::POLLIN, revents: 0 }; 2];
+    polled.iter_mut().zip(fds).for_each(|(polled, fd)| polled.fd = fd.as_raw_fd());
     let limit = libc::timespec {
         tv_sec: i64::from(limit_ms.wrapping_div(1000)),
         tv_nsec: i64::from(limit_ms.wrapping_rem(1000)) * 1_000_000,
     };
     let limit = if limit_ms < 0 { ptr::null() } else { &limit };
-    // SAFETY: no descriptors; time and mask live across the call.
-    check(unsafe { libc::ppoll(ptr::null_mut(), 0, limit, &mask.0) }).map(drop)
+
+    let mask = change_mask(How::Set, &Set::all())?;
+    if has_news() {
+        return change_mask(How::Set, &mask).map(drop);
+    }
+    let is_known = WAITING.compare_exchange(0, this_thread(), SeqCst, SeqCst).is_ok();
+    if is_known {
+        // SAFETY: signals are blocked, so no handler looks at it.
+        unsafe { *WAITING_MASK.0.get() = mask };
+    }
+    let count = fds.len().min(polled.len()) as libc::nfds_t;
+    // SAFETY: the array has that many entries; it, the time and the mask live across the call.
+    let waited = check(unsafe { libc::ppoll(polled.as_mut_ptr(), count, limit, &mask.0) });
+    if is_known {
+        WAITING.store(0, SeqCst);
+    }
+    if !is_known || !IS_MASK_BACK.swap(false, SeqCst) {
+        change_mask(How::Set, &mask)?;
+    }
+    waited.map(drop)
+}
+
+/// In the handler: whether it has interrupted the ppoll(2) of `wait` in this thread. Nothing else lets a
+/// signal through that is blocked. Then the mask is put back without a system call.
+fn has_interrupted_wait(signo: c_int, context: *mut libc::ucontext_t) -> bool {
+    // SAFETY: with SA_SIGINFO the kernel passes a ucontext_t.
+    let Some(context) = (unsafe { context.as_mut() }) else { return false };
+    let after = Set(context.uc_sigmask);
+    if WAITING.load(SeqCst) != this_thread() || !after.contains(signo) {
+        return false;
+    }
+    // SAFETY: this is the thread that has written it.
+    let mask = unsafe { *WAITING_MASK.0.get() };
+    // The kernel's set is 8 bytes; what is behind them here may be something else there.
+    let (from, to) = (&raw const mask.0, &raw mut context.uc_sigmask);
+    // SAFETY: both are sets of at least that size, and aligned.
+    unsafe { to.cast::<u64>().write(from.cast::<u64>().read()) };
+    IS_MASK_BACK.store(true, SeqCst);
+    true
 }
 
 /// A descriptor that is readable while one of the blocked `signals` is pending.
