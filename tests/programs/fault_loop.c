@@ -86,7 +86,9 @@ static int child, command;
 static int failed(const char *why)
 {
     int pids[] = { child, command };
+    char said[600];
 
+    snprintf(said, sizeof said, "%s", why); /* before the next failure of a call has its sentence there */
     rsd_forget_child(child);
     for (int i = 0; i < 2; i++) {
         if (pids[i] <= 0)
@@ -97,7 +99,7 @@ static int failed(const char *why)
     }
     /* Unlike what is printed, so that whoever makes that fail hears why. */
     struct iovec line[] = {
-        { "fault_loop: ", 12 }, { (void *)why, strlen(why) }, { "\n", 1 }
+        { "fault_loop: ", 12 }, { said, strlen(said) }, { "\n", 1 }
     };
     return writev(2, line, 3) == -1 ? 2 : 1;
 }
