@@ -71,8 +71,7 @@ static EXCEPTIONS: &[Exception] = &[
         call: "waitid",
         arguments: "P_PIDFD",
         blow: |blow| blow.errno() == Some(Errno::ECHILD),
-        outcome: "does not say why but \"somebody else in this process has waited for the command, or \
-                  it cannot be killed\"",
+        outcome: "does not say why but \"nobody knows how the command ended: somebody else has waited for it, or SIGCHLD is ignored, or it cannot be killed\"",
         reason: "a child that is not there has been waited for",
     },
     Exception {
