@@ -92,7 +92,8 @@
 #define RSD_CALLBACK_RAN 2
 
 /**
- * rsd_wait(): a signal handler of the program's own has interrupted the wait.
+ * rsd_wait(): a signal handler of the program's own has interrupted the wait. Not told if at the same
+ * moment an ignored signal (rsd_ignore_signal()) has, or SIGCHLD (rsd_reap_children()).
  */
 #define RSD_HANDLER_RAN 4
 
@@ -167,7 +168,9 @@ struct rsd_result {
      */
     int pid;
     /**
-     * As of waitpid(2), for WIFEXITED() and its like; -1 if that is not known (see ECHILD below).
+     * As of waitpid(2), for WIFEXITED() and its like; -1 if that is not known: somebody else in this
+     * process has waited for the command, or nobody can because SIGCHLD is ignored, or SIGKILL could
+     * not end it.
      */
     int status;
     /**
@@ -396,6 +399,8 @@ int rsd_forget_child(int pid);
  * rsd_dispatch() or rsd_wait(): pclose(3) and waitpid(2) find no child afterwards (ECHILD).
  * system(3) in the thread that dispatches goes on working.
  *
+ * Call it after daemonize(): a forked child does not reap.
+ *
  * @param on  not 0: from now on, and those that have ended already; 0: no more, and SIGCHLD is given
  *            back
  * @return    0, or -1 with errno set:
@@ -432,7 +437,7 @@ int rsd_reap_children(int on);
  *                 ECANCELED  a shutdown flag is raised, or rsd_end_command() was called
  *                 E2BIG      options is of a newer version than this library, or as of execve(2)
  *                 ECHILD     somebody else in this process has waited for the command, or nobody
- *                            can because SIGCHLD is ignored, or SIGKILL could not end it
+ *                            can because SIGCHLD is ignored
  *                 ENOENT, EACCES, ENOEXEC or another errno of execve(2)
  *                 EAGAIN, EMFILE, ENFILE, ENOMEM or another errno of pipe(2), memfd_create(2),
  *                 vfork(2), or as for rsd_fd()
@@ -639,8 +644,8 @@ int rsd_env_string(const char *name, const char **value);
  * it.
  *
  * @return  a descriptor above 2, the same in each call, or -1 with errno set:
- *          EMFILE, ENFILE, ENOMEM  as of epoll_create1(2) and eventfd(2)
- *          or another errno of epoll_ctl(2)
+ *          EMFILE, ENFILE, ENOMEM  as of epoll_create1(2) and pipe(2)
+ *          or another errno of epoll_ctl(2) and fstat(2)
  *
  * Thread-safe. Not async-signal-safe. Since 0.1.
  */
@@ -675,7 +680,8 @@ int rsd_dispatch(void);
  *            EINVAL  ms is less than -1
  *            or as for rsd_fd(); then the time is over, and signals would have ended it
  *
- * Thread-safe; of several threads that wait, any is told of a signal. Not async-signal-safe. Since 0.1.
+ * Thread-safe; of several threads that wait, any is told of a signal, and one in rsd_run() only when
+ * its command has ended. No cancellation point (pthread_cancel(3)). Not async-signal-safe. Since 0.1.
  */
 int rsd_wait(int ms);
 
@@ -844,7 +850,8 @@ int rsd_restore_signal(int signo);
  * @param signo    a signal that rsd_flag_signal() or install_signal_flags() has flagged
  * @param options  RSD_SIGNAL_... or-ed together; 0: neither. Flagging it again sets 0.
  * @return         0, or -1 with errno set and nothing changed:
- *                 EINVAL  signo is not flagged, or there is an unknown option
+ *                 EINVAL  signo is not flagged, or there is an unknown option, or
+ *                         RSD_SIGNAL_SECOND_ENDS for SIGCHLD together with rsd_reap_children()
  *                 or any errno of sigaction(2)
  *
  * Thread-safe, but signal actions belong to the process. Not async-signal-safe. Since 0.1.

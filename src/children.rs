@@ -42,6 +42,8 @@ struct Children {
     table: Table<Child>,
     /// All children that end are waited for.
     reaps: bool,
+    /// How many commands are being started: a child that nobody knows may be one of them.
+    starting: usize,
 }
 
 static CHILDREN: Own<Children> = Own::new();
@@ -163,6 +165,19 @@ pub fn collect(number: usize) -> i32 {
     })
 }
 
+/// Starts a command and makes its child known; until then no stranger is waited for.
+pub fn start<T>(act: impl FnOnce() -> T) -> T {
+    CHILDREN.with(|children| children.starting += 1);
+    let started = act();
+    CHILDREN.with(|children| {
+        children.starting = children.starting.saturating_sub(1);
+        if children.reaps {
+            signals::look_for_children();
+        }
+    });
+    started
+}
+
 /// A command gives up on its child, which does not end.
 pub fn abandon(number: usize) {
     CHILDREN.with(|children| {
@@ -230,13 +245,12 @@ pub fn reap(on: bool) -> Result<()> {
         poller::fd()?;
         signals::claim_child()?;
     }
-    let reaped = CHILDREN.with(|children| core::mem::replace(&mut children.reaps, on));
+    CHILDREN.with(|children| children.reaps = on);
     if on {
         signals::look_for_children();
-    } else if reaped {
-        signals::give_back_child()?;
+        return Ok(());
     }
-    Ok(())
+    signals::give_back_child()
 }
 
 /// How many strangers are waited for at once.
@@ -246,7 +260,7 @@ const AT_ONCE: usize = 64;
 /// which is in the way of seeing others, by its number.
 pub fn reap_strangers() -> Option<usize> {
     CHILDREN.with(|children| {
-        if !children.reaps {
+        if !children.reaps || children.starting > 0 {
             return None;
         }
         for _ in 0..AT_ONCE {

@@ -8,8 +8,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::{
     errno::Errno,
-    sys::signal::{Signal, killpg},
-    unistd::{Pid, read},
+    sys::signal::{Signal, kill, killpg},
+    unistd::{Pid, getpgid, read},
 };
 
 use crate::{
@@ -23,6 +23,7 @@ use crate::{
         epoll, file,
         memory::{Bytes, Table},
         process::{self, Arguments, Own, Wait},
+        signal,
     },
 };
 
@@ -75,8 +76,11 @@ pub type RunCallback =
 /// Who wants to know how a command ended.
 pub enum Client {
     Callback(RunCallback),
-    /// One that waits in `main_loop::run`, and polls the timer of this number.
-    Waiting(i32),
+    /// A thread that waits in `main_loop::run`, and polls the timer of this number.
+    Waiting {
+        thread: usize,
+        timer: i32,
+    },
 }
 
 /// One output of a command.
@@ -150,30 +154,31 @@ pub fn start(
     poller::fd()?;
 
     let ends = [input.as_fd(), out_end.as_fd(), err_end.as_ref().unwrap_or(&out_end).as_fd()];
-    let spawned = process::spawn(arguments, ends);
-    let pid = spawned.or_cannot_at("run", arguments.first())?;
-    let command = Command {
-        pid,
-        child: None,
-        stage: Stage::Running,
-        has_ended: false,
-        error: None,
-        deadline: options.timeout_ms.map(|ms| process::monotonic_ms() + i64::from(ms) + 1),
-        kill_after_ms: options.kill_after_ms,
-        during_shutdown: options.during_shutdown,
-        output_limit: options.output_limit,
-        out,
-        err,
-        client,
-    };
-    let entered = enter(command).inspect_err(|_| {
-        let child = Wait::Process(pid);
-        if process::wait(child, libc::WNOHANG | libc::WNOWAIT).is_ok() {
-            let _ = killpg(Pid::from_raw(pid), Signal::SIGKILL);
-            let _ = process::wait(child, 0);
-        }
-    });
-    entered.map(|number| (number, pid))
+    children::start(|| {
+        let pid = process::spawn(arguments, ends).or_cannot_at("run", arguments.first())?;
+        let command = Command {
+            pid,
+            child: None,
+            stage: Stage::Running,
+            has_ended: false,
+            error: None,
+            deadline: options.timeout_ms.map(|ms| process::monotonic_ms() + i64::from(ms) + 1),
+            kill_after_ms: options.kill_after_ms,
+            during_shutdown: options.during_shutdown,
+            output_limit: options.output_limit,
+            out,
+            err,
+            client,
+        };
+        let entered = enter(command).inspect_err(|_| {
+            let child = Wait::Process(pid);
+            if process::wait(child, libc::WNOHANG | libc::WNOWAIT).is_ok() {
+                let _ = killpg(Pid::from_raw(pid), Signal::SIGKILL);
+                let _ = process::wait(child, 0);
+            }
+        });
+        entered.map(|number| (number, pid))
+    })
 }
 
 /// Makes a command known to all who have to do with it.
@@ -192,6 +197,10 @@ fn enter(command: Command) -> Result<usize> {
             if child.is_none() {
                 command.has_ended = true;
                 command.deadline = Some(process::monotonic_ms());
+            }
+            // It may have been raised since it was looked at.
+            if !command.during_shutdown && signals::is_shutdown() {
+                command.end(Errno::ECANCELED, process::monotonic_ms());
             }
             let attended = command.out.attend(Source::Output(number));
             let attended = attended.and_then(|()| command.err.attend(Source::Errors(number)));
@@ -245,7 +254,7 @@ fn stream() -> nix::Result<(Stream, OwnedFd)> {
     Ok((Stream { output: Output::none(), pipe: Some(Kept::new(read)?) }, write))
 }
 
-/// How much is read of a stream before others have their turn; a pipe holds no more.
+/// How much is read of a stream before others have their turn.
 const AT_ONCE: usize = 65536;
 
 impl Output {
@@ -277,10 +286,10 @@ impl Stream {
         self.pipe.as_ref().map_or(Ok(()), |pipe| poller::add(pipe.get()?, source))
     }
 
-    /// Reads what there is, but not for ever.
-    fn read(&mut self, limit: usize) {
+    /// Reads what there is, but at most about so much.
+    fn read(&mut self, limit: usize, at_most: usize) {
         let mut total = 0;
-        while total < AT_ONCE {
+        while total < at_most {
             let Some(pipe) = self.pipe.as_ref() else { return };
             match pipe.get().and_then(|pipe| self.output.read(pipe, limit)) {
                 Ok(Some(count)) => total += count,
@@ -310,8 +319,14 @@ impl Stream {
 impl Command {
     /// Nothing if somebody else has waited for the first process: its number may be a stranger's.
     fn signal(&self, signal: Signal) {
-        if self.child.is_some_and(children::is_there) {
-            let _ = killpg(Pid::from_raw(self.pid), signal);
+        if !self.child.is_some_and(children::is_there) {
+            return;
+        }
+        let pid = Pid::from_raw(self.pid);
+        let _ = killpg(pid, signal);
+        if getpgid(Some(pid)).is_ok_and(|group| group != pid) {
+            // It has left its group.
+            let _ = kill(pid, signal);
         }
     }
 
@@ -346,10 +361,12 @@ impl Command {
     }
 
     fn finish(mut self) -> (Outcome, Client) {
-        self.out.read(self.output_limit);
-        self.err.read(self.output_limit);
-        self.out.close();
-        self.err.close();
+        for stream in [&mut self.out, &mut self.err] {
+            // What others of it go on writing is not waited for.
+            let left = stream.pipe.as_ref().and_then(|pipe| file::readable(pipe.get().ok()?).ok());
+            stream.read(self.output_limit, left.unwrap_or(0).max(1));
+            stream.close();
+        }
         if self.stage != Stage::Running {
             self.signal(Signal::SIGKILL);
         }
@@ -385,12 +402,12 @@ pub fn child_ended(number: usize) -> Option<Finished> {
 
 /// There is something to read, or the end of it.
 pub fn output_is_ready(number: usize) -> Option<Finished> {
-    go_on(number, |command| command.out.read(command.output_limit))
+    go_on(number, |command| command.out.read(command.output_limit, AT_ONCE))
 }
 
 /// As `output_is_ready`, for stderr.
 pub fn errors_are_ready(number: usize) -> Option<Finished> {
-    go_on(number, |command| command.err.read(command.output_limit))
+    go_on(number, |command| command.err.read(command.output_limit, AT_ONCE))
 }
 
 fn go_on(number: usize, act: fn(&mut Command)) -> Option<Finished> {
@@ -456,10 +473,12 @@ fn conclude(commands: &mut Table<Entry>, number: usize) -> Option<Finished> {
             commands.take(number);
             Some(Finished { outcome, callback })
         }
-        Client::Waiting(timer) => {
+        Client::Waiting { thread, timer } => {
             *entry = Entry::Over(Some(outcome));
-            // At a time that is long past.
-            file::borrowed(timer).map(|timer| epoll::set_timer(timer, Some(1)));
+            if thread != signal::this_thread() {
+                // At a time that is long past.
+                file::borrowed(timer).map(|timer| epoll::set_timer(timer, Some(1)));
+            }
             None
         }
     };
@@ -500,8 +519,8 @@ pub fn ended_by(errno: Errno) -> Error {
 /// The status of a command is not known.
 pub fn lost() -> Error {
     let why: [&[u8]; 2] = [
-        b"nobody knows how the command ended: somebody else has waited for it, ",
-        b"or SIGCHLD is ignored, or it cannot be killed",
+        b"nobody knows how the command ended: ",
+        b"somebody else has waited for it, or SIGCHLD is ignored",
     ];
     Error::new(Errno::ECHILD, &why)
 }

@@ -2,7 +2,7 @@
 //! is held then: they may call anything.
 
 use core::ffi::c_int;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 
 use nix::errno::Errno;
 
@@ -10,11 +10,13 @@ use crate::{
     children::{self, Ended, Whose},
     command::{self, Client, Finished, Options, Outcome, State},
     error::{self, Error, OrCannot, Result},
+    kept::Kept,
     poller::{self, Source},
     signals::{self, Waited},
     sys::{
         epoll, file,
         process::{self, Arguments},
+        signal,
     },
 };
 
@@ -54,14 +56,21 @@ const AT_ONCE: usize = 32;
 /// Does what is ready. That was asked before the news is taken: the bell may ring for what comes
 /// after it.
 fn turn(ready: [Option<Source>; epoll::AT_ONCE], call: Call) -> Result<c_int> {
-    let news = signals::take_news();
-    let mut happened = if news.is_flagged { SIGNAL_ARRIVED } else { 0 };
+    let mut news = signals::take_news();
+    let mut has_called = false;
     let mut tell = |told: Option<Told>| {
         if let Some(told) = told {
+            // Who waits in the callback, or in another thread meanwhile, is to know of it.
+            if core::mem::take(&mut news.is_flagged) {
+                signals::tell_again();
+            }
             call(told);
-            happened |= CALLBACK_RAN;
+            has_called = true;
         }
     };
+    if news.is_child {
+        tell(children::reap_strangers().and_then(child_ended));
+    }
     for source in ready.into_iter().flatten() {
         match source {
             Source::Timer => {
@@ -74,13 +83,12 @@ fn turn(ready: [Option<Source>; epoll::AT_ONCE], call: Call) -> Result<c_int> {
             Source::Errors(number) => tell(command::errors_are_ready(number).map(Told::Command)),
         }
     }
-    if news.is_child {
-        tell(children::reap_strangers().and_then(child_ended));
-    }
     for finished in (0..AT_ONCE).map_while(|_| command::look_at_time()) {
         tell(Some(Told::Command(finished)));
     }
-    Ok(happened)
+    let is_flagged = news.is_flagged || has_called && signals::take_flagged();
+    let signal = if is_flagged { SIGNAL_ARRIVED } else { 0 };
+    Ok(signal | if has_called { CALLBACK_RAN } else { 0 })
 }
 
 fn child_ended(number: usize) -> Option<Told> {
@@ -143,8 +151,9 @@ fn step(fd: c_int, also: Option<BorrowedFd>, limit_ms: c_int, call: Call) -> Res
 pub fn run(arguments: Arguments, options: &Options, call: Call) -> Result<Outcome> {
     // Another thread may do what is ready: then this one has to be woken. A timer, since setting it
     // does no harm where the program has closed it and put something else in its place.
-    let over = epoll::timer().or_cannot("prepare a command")?;
-    let (number, _) = command::start(arguments, options, Client::Waiting(over.as_raw_fd()))?;
+    let over = epoll::timer().and_then(Kept::new).or_cannot("prepare a command")?;
+    let client = Client::Waiting { thread: signal::this_thread(), timer: over.number() };
+    let (number, _) = command::start(arguments, options, client)?;
     let mut happened = 0;
     let outcome = loop {
         match command::outcome(number) {
@@ -156,7 +165,7 @@ pub fn run(arguments: Arguments, options: &Options, call: Call) -> Result<Outcom
             }
             State::Running => {}
         }
-        match fd().and_then(|fd| step(fd, Some(over.as_fd()), -1, call)) {
+        match fd().and_then(|fd| step(fd, over.get().ok(), -1, call)) {
             Ok(more) => happened |= more,
             Err(error) => {
                 error::keeping_sentence(|| command::give_up(number));

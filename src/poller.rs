@@ -54,6 +54,8 @@ impl Source {
 struct Poller {
     epoll: ManuallyDrop<OwnedFd>,
     bell: Kept,
+    /// Only kept open.
+    _other_end: Kept,
     timer: Option<ManuallyDrop<OwnedFd>>,
     /// When the timer is to come, in monotonic milliseconds.
     timer_at: Option<i64>,
@@ -80,10 +82,18 @@ impl Poller {
     #[inline(never)]
     fn make() -> nix::Result<Self> {
         let epoll = epoll::create()?;
-        let bell = Kept::new(epoll::add_bell(epoll.as_fd())?)?;
+        let (bell, other_end) = epoll::add_bell(epoll.as_fd())?;
+        let (bell, other_end) = (Kept::new(bell)?, Kept::new(other_end)?);
         signal::set_bell(epoll.as_fd(), bell.get()?, bell.inode());
         let epoll = ManuallyDrop::new(epoll);
-        Ok(Poller { epoll, bell, timer: None, timer_at: None, wanted_at: [None; 2] })
+        Ok(Poller {
+            epoll,
+            bell,
+            _other_end: other_end,
+            timer: None,
+            timer_at: None,
+            wanted_at: [None; 2],
+        })
     }
 
     fn is_intact(&self) -> bool {

@@ -142,7 +142,7 @@ fn take_over(signo: c_int, claim: Claim) -> nix::Result<Undo> {
     let before = signal::response(signo);
     let action = match claim {
         Claim::Flag(..) => Action::respond(0),
-        Claim::Reap if before.0 & response::FLAGS != 0 => signal::action(signo)?,
+        Claim::Reap if before.0 & response::FLAGS != 0 => Action::respond(0),
         Claim::Reap => Action::respond(libc::SA_RESTART | libc::SA_NOCLDSTOP),
         // A handler would let what they guard fail with EINTR again and again.
         Claim::Ignore if matches!(signo, SIGTTIN | SIGTTOU) => Action::ignore(),
@@ -203,8 +203,10 @@ pub fn set_options(signo: c_int, options: c_uint) -> Result<()> {
     let Some(before) = claimed else {
         return Err(Error::invalid("the signal is not flagged"));
     };
-    if options & !(RESTART | SECOND_ENDS) != 0 {
-        return Err(Error::invalid("there is no such option of a signal"));
+    let is_reaping = signal::response(signo).0 & response::REAPS != 0;
+    let known = if is_reaping { RESTART } else { RESTART | SECOND_ENDS };
+    if options & !known != 0 {
+        return Err(Error::invalid("the signal cannot have such an option"));
     }
     let restart = if options & RESTART != 0 { libc::SA_RESTART } else { 0 };
     let reset = if options & SECOND_ENDS != 0 { libc::SA_RESETHAND } else { 0 };
@@ -230,6 +232,15 @@ pub struct News {
 pub fn take_news() -> News {
     let news = signal::take_news();
     News { is_flagged: news & response::FLAGS != 0, is_child: news & response::REAPS != 0 }
+}
+
+/// Takes only that a flagged signal has arrived.
+pub fn take_flagged() -> bool {
+    let news = take_news();
+    if news.is_child {
+        look_for_children();
+    }
+    news.is_flagged
 }
 
 /// A flagged signal that was taken was not told to the program: it is news again.
@@ -259,9 +270,15 @@ pub fn claim_child() -> Result<()> {
 
 pub fn give_back_child() -> Result<()> {
     let (now, flag) = signal::response(SIGCHLD);
+    if now & response::REAPS == 0 {
+        return Ok(());
+    }
     signal::respond(SIGCHLD, now & response::FLAGS, flag);
     if now & response::FLAGS != 0 { Ok(()) } else { restore(SIGCHLD) }
 }
+
+/// How long a wait without descriptors lasts where there should be some.
+const LOOK_EVERY_MS: c_int = 20;
 
 /// What has ended a wait.
 pub enum Waited {
@@ -278,8 +295,11 @@ pub enum Waited {
 pub fn wait(fds: &[BorrowedFd], limit_ms: c_int) -> Result<Waited> {
     let runs = signal::runs();
     let waited = match signal::wait(fds, limit_ms) {
-        // RLIMIT_NOFILE allows not even that.
-        Err(Errno::EINVAL) => signal::wait(&[], limit_ms),
+        // RLIMIT_NOFILE allows not even that: looks now and then.
+        Err(Errno::EINVAL) if !fds.is_empty() => {
+            let is_short = (0..=LOOK_EVERY_MS).contains(&limit_ms);
+            signal::wait(&[], if is_short { limit_ms } else { LOOK_EVERY_MS })
+        }
         waited => waited,
     };
     match waited {

@@ -25,10 +25,21 @@ pub extern "C" fn rsd_last_error() -> *const c_char {
     thread::with_own(|own| own.given.as_ptr().cast()).unwrap_or(c"out of memory".as_ptr())
 }
 
-/// Runs a call. Success leaves errno as it was; a failure sets it and the sentence, and is -1.
+unsafe extern "C" {
+    fn pthread_setcancelstate(state: c_int, before: *mut c_int) -> c_int;
+}
+
+/// As in pthread.h, of all C libraries of Linux.
+const PTHREAD_CANCEL_DISABLE: c_int = 1;
+
+/// Runs a call. Success leaves errno as it was; a failure sets it and the sentence, and is -1. The
+/// thread is not cancelled meanwhile (pthread_cancel(3)): it may have a lock.
 pub fn run(call: impl FnOnce() -> Result<c_int>) -> c_int {
     let errno_before = Errno::last_raw();
-    match call() {
+    let mut state = 0;
+    // SAFETY: `state` is writable.
+    unsafe { pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &mut state) };
+    let result = match call() {
         Ok(value) => {
             Errno::set_raw(errno_before);
             value
@@ -38,7 +49,10 @@ pub fn run(call: impl FnOnce() -> Result<c_int>) -> c_int {
             error.0.set();
             -1
         }
-    }
+    };
+    // SAFETY: the state that the call above told.
+    unsafe { pthread_setcancelstate(state, &mut 0) };
+    result
 }
 
 #[inline(never)]

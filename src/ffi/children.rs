@@ -62,6 +62,8 @@ pub extern "C" fn rsd_forget_child(pid: c_int) -> c_int {
 /// rsd_dispatch() or rsd_wait(): pclose(3) and waitpid(2) find no child afterwards (ECHILD).
 /// system(3) in the thread that dispatches goes on working.
 ///
+/// Call it after daemonize(): a forked child does not reap.
+///
 /// @param on  not 0: from now on, and those that have ended already; 0: no more, and SIGCHLD is given
 ///            back
 /// @return    0, or -1 with errno set:

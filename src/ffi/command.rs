@@ -46,7 +46,9 @@ pub struct rsd_run_options {
 pub struct rsd_result {
     /// Its pid, which it has no more.
     pub pid: c_int,
-    /// As of waitpid(2), for WIFEXITED() and its like; -1 if that is not known (see ECHILD below).
+    /// As of waitpid(2), for WIFEXITED() and its like; -1 if that is not known: somebody else in this
+    /// process has waited for the command, or nobody can because SIGCHLD is ignored, or SIGKILL could
+    /// not end it.
     pub status: c_int,
     /// 0, or why it was ended: ETIMEDOUT, or ECANCELED for a shutdown or rsd_end_command().
     pub error: c_int,
@@ -97,7 +99,7 @@ pub type rsd_run_callback =
 ///                 ECANCELED  a shutdown flag is raised, or rsd_end_command() was called
 ///                 E2BIG      options is of a newer version than this library, or as of execve(2)
 ///                 ECHILD     somebody else in this process has waited for the command, or nobody
-///                            can because SIGCHLD is ignored, or SIGKILL could not end it
+///                            can because SIGCHLD is ignored
 ///                 ENOENT, EACCES, ENOEXEC or another errno of execve(2)
 ///                 EAGAIN, EMFILE, ENFILE, ENOMEM or another errno of pipe(2), memfd_create(2),
 ///                 vfork(2), or as for rsd_fd()

@@ -28,7 +28,8 @@ pub const RSD_SIGNAL_ARRIVED: c_int = 1;
 /// rsd_wait(), rsd_dispatch(): a callback of the program was called.
 pub const RSD_CALLBACK_RAN: c_int = 2;
 
-/// rsd_wait(): a signal handler of the program's own has interrupted the wait.
+/// rsd_wait(): a signal handler of the program's own has interrupted the wait. Not told if at the same
+/// moment an ignored signal (rsd_ignore_signal()) has, or SIGCHLD (rsd_reap_children()).
 pub const RSD_HANDLER_RAN: c_int = 4;
 
 /// The descriptor for the program's own event loop (poll, epoll, libevent, GLib).
@@ -41,8 +42,8 @@ pub const RSD_HANDLER_RAN: c_int = 4;
 /// it.
 ///
 /// @return  a descriptor above 2, the same in each call, or -1 with errno set:
-///          EMFILE, ENFILE, ENOMEM  as of epoll_create1(2) and eventfd(2)
-///          or another errno of epoll_ctl(2)
+///          EMFILE, ENFILE, ENOMEM  as of epoll_create1(2) and pipe(2)
+///          or another errno of epoll_ctl(2) and fstat(2)
 ///
 /// Thread-safe. Not async-signal-safe. Since 0.1.
 #[unsafe(no_mangle)]
@@ -79,7 +80,8 @@ pub extern "C" fn rsd_dispatch() -> c_int {
 ///            EINVAL  ms is less than -1
 ///            or as for rsd_fd(); then the time is over, and signals would have ended it
 ///
-/// Thread-safe; of several threads that wait, any is told of a signal. Not async-signal-safe. Since 0.1.
+/// Thread-safe; of several threads that wait, any is told of a signal, and one in rsd_run() only when
+/// its command has ended. No cancellation point (pthread_cancel(3)). Not async-signal-safe. Since 0.1.
 #[unsafe(no_mangle)]
 pub extern "C" fn rsd_wait(ms: c_int) -> c_int {
     run(|| main_loop::wait(ms, call))

@@ -32,14 +32,12 @@ pub fn remove(epoll: BorrowedFd, fd: BorrowedFd) {
 }
 
 /// A descriptor in the epoll instance that is always ready, but not looked at: to ring is to have it
-/// looked at once, and there is nothing to be read afterwards. A socket that is not connected is
-/// always ready to write, and its inode is its own.
-pub fn add_bell(epoll: BorrowedFd) -> nix::Result<OwnedFd> {
-    let kind = libc::SOCK_DGRAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
-    // SAFETY: socket(2) takes no pointers.
-    let bell = file::above_stdio(file::owned(unsafe { libc::socket(libc::AF_UNIX, kind, 0) })?)?;
+/// looked at once, and there is nothing to be read afterwards. The end of an empty pipe is always
+/// ready to write, and its inode is its own; the other end must stay open.
+pub fn add_bell(epoll: BorrowedFd) -> nix::Result<(OwnedFd, OwnedFd)> {
+    let (other, bell) = file::pipe()?;
     control(epoll.as_raw_fd(), libc::EPOLL_CTL_ADD, bell.as_raw_fd(), libc::EPOLLONESHOT, BELL)?;
-    Ok(bell)
+    Ok((bell, other))
 }
 
 /// Unless something else of the program's has the bell's number by now. Async-signal-safe.

@@ -107,6 +107,14 @@ pub fn set_nonblocking(fd: BorrowedFd) -> nix::Result<()> {
     check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) }).map(drop)
 }
 
+/// How many bytes a pipe holds (FIONREAD).
+pub fn readable(pipe: BorrowedFd) -> nix::Result<usize> {
+    let mut count: libc::c_int = 0;
+    // SAFETY: FIONREAD writes an int, which lives across the call.
+    check(unsafe { libc::ioctl(pipe.as_raw_fd(), libc::FIONREAD, &mut count) })?;
+    Ok(count.max(0) as usize)
+}
+
 /// A file without a name, in memory, that is read from the start and holds these bytes.
 pub fn in_memory(content: &[u8]) -> nix::Result<OwnedFd> {
     // SAFETY: the name is a C string.

@@ -411,7 +411,7 @@ struct SharedSet(UnsafeCell<Set>);
 // SAFETY: only the waiting thread and the handler in it use it.
 unsafe impl Sync for SharedSet {}
 
-fn this_thread() -> usize {
+pub fn this_thread() -> usize {
     // SAFETY: pthread_self(3) has no preconditions, and is async-signal-safe.
     unsafe { libc::pthread_self() as usize }
 }

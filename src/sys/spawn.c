@@ -91,7 +91,9 @@ static int become(const struct rsd_spawn *spawn)
         return errno;
     /* All, before any is unblocked: no handler of the caller's may run on its memory. */
     for (int signo = 1; signo <= SIGRTMAX; signo++)
-        syscall(SYS_rt_sigaction, signo, action, NULL, _NSIG / 8);
+        if (signo != SIGKILL && signo != SIGSTOP
+            && syscall(SYS_rt_sigaction, signo, action, NULL, _NSIG / 8) == -1)
+            return errno;
     for (int fd = 0; fd < 3; fd++)
         if (dup2(spawn->stdio[fd], fd) == -1)
             return errno;

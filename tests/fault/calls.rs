@@ -141,7 +141,7 @@ static CALLS: &[Call] = &[
     call("setresuid", libc::SYS_setresuid, &[EAGAIN]),
     call("setsid", libc::SYS_setsid, &[EPERM]),
     call("setuid", libc::SYS_setuid, &[EAGAIN]),
-    call("sigaltstack", libc::SYS_sigaltstack, &[ENOMEM]),
+    call("sigaltstack", libc::SYS_sigaltstack, &[EINVAL]),
     call("signalfd4", libc::SYS_signalfd4, &[EMFILE, ENFILE, ENODEV, ENOMEM, EINVAL]),
     call("socket", libc::SYS_socket, &[EMFILE, ENFILE, ENOBUFS, ENOMEM, EACCES]),
     call("socketpair", libc::SYS_socketpair, &[EMFILE, ENFILE, ENOMEM, EAFNOSUPPORT]),

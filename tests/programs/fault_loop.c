@@ -99,7 +99,7 @@ static int failed(const char *what)
     }
     /* Unlike what is printed, so that whoever makes that fail hears why. */
     struct iovec line[] = {
-        { "fault_loop: ", 12 }, { (void *)why, strlen(why) }, { "\n", 1 }
+        { "fault_loop: ", 12 }, { why, strlen(why) }, { "\n", 1 }
     };
     return writev(2, line, 3) == -1 ? 2 : 1;
 }
