@@ -95,6 +95,11 @@ fn open(pid: libc::pid_t) -> nix::Result<Option<Kept>> {
     match process::pidfd_open(pid) {
         Ok(pidfd) => Kept::new(pidfd).map(Some),
         Err(Errno::ENOSYS | Errno::EPERM) => Ok(None),
+        Err(Errno::ESRCH) => {
+            // Unless it is there.
+            let flags = libc::WNOHANG | libc::WNOWAIT;
+            process::wait(Wait::Process(pid), flags).map(|_| None).or(Err(Errno::ESRCH))
+        }
         Err(errno) => Err(errno),
     }
 }
@@ -122,9 +127,8 @@ impl Child {
         let pidfd = self.pidfd.as_ref().and_then(|pidfd| pidfd.get().ok());
         let by_pidfd = pidfd.map(|pidfd| process::wait(Wait::Pidfd(pidfd), libc::WNOHANG | flags));
         match by_pidfd {
-            None | Some(Err(Errno::EINVAL)) => {
-                process::wait(Wait::Process(self.pid), libc::WNOHANG | flags)
-            }
+            Some(Err(Errno::ECHILD)) => Err(Errno::ECHILD),
+            None | Some(Err(_)) => process::wait(Wait::Process(self.pid), libc::WNOHANG | flags),
             Some(end) => end,
         }
     }

@@ -535,6 +535,9 @@ pub fn give_up(number: usize) {
     COMMANDS.with(|commands| {
         if let Some(Entry::Running(mut command)) = commands.take(number) {
             command.stage = Stage::Killed;
+            command.signal(Signal::SIGKILL);
+            let ended = process::wait(Wait::Process(command.pid), libc::WNOWAIT);
+            command.has_ended = ended.is_ok();
             command.finish();
         }
     });

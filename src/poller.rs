@@ -4,6 +4,8 @@
 use core::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
+use nix::errno::Errno;
+
 use crate::{
     error::{OrCannot, Result},
     kept::Kept,
@@ -96,19 +98,24 @@ impl Poller {
         })
     }
 
-    fn is_intact(&self) -> bool {
-        self.bell.get().is_ok_and(|bell| epoll::contains(self.epoll.as_fd(), bell))
+    /// Whether the numbers still are ours. An error: that cannot be told.
+    fn is_intact(&self) -> nix::Result<bool> {
+        match self.bell.get() {
+            Ok(bell) => epoll::contains(self.epoll.as_fd(), bell),
+            Err(Errno::EBADF) => Ok(false),
+            Err(errno) => Err(errno),
+        }
     }
 }
 
 impl Drop for Poller {
     /// Closes what still is ours; other numbers are closed by whoever has them now.
     fn drop(&mut self) {
-        if !self.is_intact() {
+        if self.is_intact() != Ok(true) {
             return;
         }
         if let Some(timer) = self.timer.take() {
-            if epoll::contains(self.epoll.as_fd(), timer.as_fd()) {
+            if epoll::contains(self.epoll.as_fd(), timer.as_fd()) == Ok(true) {
                 drop(ManuallyDrop::into_inner(timer));
             }
         }
@@ -121,7 +128,7 @@ impl Drop for Poller {
 #[inline(never)]
 pub fn was_lost() -> bool {
     POLLER.with(|poller| {
-        let is_lost = poller.as_ref().is_some_and(|poller| !poller.is_intact());
+        let is_lost = poller.as_ref().is_some_and(|poller| poller.is_intact() == Ok(false));
         if is_lost {
             *poller = None;
         }

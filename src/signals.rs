@@ -98,7 +98,7 @@ fn refuse_what_cannot_be_handled(signo: c_int) -> Result<()> {
 
 /// Those that sigaction(2) takes.
 fn known(signo: c_int) -> Result<Action> {
-    signal::action(signo).map_err(|_| Error::invalid("there is no such signal"))
+    signal::action(signo).or_cannot("handle such a signal")
 }
 
 /// All or nothing: after a failure everything is as it was.

@@ -2,6 +2,8 @@
 
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
+use nix::errno::Errno;
+
 use super::{check, file};
 
 /// The number of the bell.
@@ -51,16 +53,18 @@ pub fn ring(epoll: i32, bell: i32, inode: u64) {
     }
 }
 
-/// Whether `fd` was added to this epoll instance: the program may have closed that number and have
-/// put its own there.
-pub fn contains(epoll: BorrowedFd, fd: BorrowedFd) -> bool {
+/// Whether `fd` was added to this epoll instance: the program may have closed either number and have
+/// put its own there. An error: that cannot be told.
+pub fn contains(epoll: BorrowedFd, fd: BorrowedFd) -> nix::Result<bool> {
     let (epoll, fd) = (epoll.as_raw_fd(), fd.as_raw_fd());
     match control(epoll, libc::EPOLL_CTL_ADD, fd, libc::EPOLLONESHOT, BELL) {
-        Err(errno) => errno == nix::errno::Errno::EEXIST,
+        Err(Errno::EEXIST) => Ok(true),
+        Err(Errno::EBADF | Errno::EINVAL) => Ok(false),
+        Err(errno) => Err(errno),
         Ok(()) => {
             // Another instance and another descriptor, both the program's.
             let _ = control(epoll, libc::EPOLL_CTL_DEL, fd, 0, 0);
-            false
+            Ok(false)
         }
     }
 }

@@ -428,25 +428,42 @@ pub fn wait(fds: &[BorrowedFd], limit_ms: c_int) -> nix::Result<()> {
     };
     let limit = if limit_ms < 0 { ptr::null() } else { &limit };
 
-    let mask = change_mask(How::Set, &Set::all())?;
+    let put_back = |mask: &Set| {
+        // Twice: nothing worse could be left behind than a thread without signals.
+        change_mask(How::Set, mask).or_else(|_| change_mask(How::Set, mask)).map(drop)
+    };
+    let blocked = change_mask(How::Set, &Set::all());
+    let Ok(mask) = blocked else {
+        // The handler rings.
+        return if has_news() { Ok(()) } else { poll(&mut polled, fds.len(), limit, ptr::null()) };
+    };
     if has_news() {
-        return change_mask(How::Set, &mask).map(drop);
+        return put_back(&mask);
     }
     let is_known = WAITING.compare_exchange(0, this_thread(), SeqCst, SeqCst).is_ok();
     if is_known {
         // SAFETY: signals are blocked, so no handler looks at it.
         unsafe { *WAITING_MASK.0.get() = mask };
     }
-    let count = fds.len().min(polled.len()) as libc::nfds_t;
-    // SAFETY: the array has that many entries; it, the time and the mask live across the call.
-    let waited = check(unsafe { libc::ppoll(polled.as_mut_ptr(), count, limit, &mask.0) });
+    let waited = poll(&mut polled, fds.len(), limit, &mask.0);
     if is_known {
         WAITING.store(0, SeqCst);
     }
     if !is_known || !IS_MASK_BACK.swap(false, SeqCst) {
-        change_mask(How::Set, &mask)?;
+        put_back(&mask)?;
     }
-    waited.map(drop)
+    waited
+}
+
+fn poll(
+    fds: &mut [libc::pollfd; 2],
+    count: usize,
+    limit: *const libc::timespec,
+    mask: *const libc::sigset_t,
+) -> nix::Result<()> {
+    let count = count.min(fds.len()) as libc::nfds_t;
+    // SAFETY: the array has that many entries; time and mask are null or live across the call.
+    check(unsafe { libc::ppoll(fds.as_mut_ptr(), count, limit, mask) }).map(drop)
 }
 
 /// In the handler: whether it has interrupted the ppoll(2) of `wait` in this thread. Nothing else lets a

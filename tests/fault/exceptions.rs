@@ -52,7 +52,39 @@ static EXCEPTIONS: &[Exception] = &[
         outcome: "does not say why but \"the daemon exited with status 1 before it was ready\"",
         reason: "the reason is only sent on a descriptor that is known to be ours",
     },
+    Exception { call: "read", arguments: "", blow: |_| true, outcome: LOST, reason: LOST_REASON },
+    Exception {
+        call: "newfstatat",
+        arguments: "S_IFIFO",
+        blow: |_| true,
+        outcome: LOST,
+        reason: LOST_REASON,
+    },
+    Exception {
+        call: "pidfd_open",
+        arguments: "",
+        blow: |blow| blow.errno() == Some(Errno::ESRCH),
+        outcome: "does not say why but \"cannot watch a child: No child processes\"",
+        reason: "a child that is not there has been waited for",
+    },
+    Exception {
+        call: "waitid",
+        arguments: "P_PIDFD",
+        blow: |blow| blow.errno() == Some(Errno::ECHILD),
+        outcome: "does not say why but \"nobody knows how the command ended: somebody else has waited for it, or SIGCHLD is ignored, or it cannot be killed\"",
+        reason: "a child that is not there has been waited for",
+    },
+    Exception {
+        call: "waitid",
+        arguments: "P_PIDFD",
+        blow: |blow| blow.errno() == Some(Errno::ECHILD),
+        outcome: "left a zombie",
+        reason: "it was said that there is none",
+    },
 ];
+
+const LOST: &str = "does not say why but \"the output of the command was lost\"";
+const LOST_REASON: &str = "that output is lost is told by is_cut, without an errno";
 
 /// Why this outcome is accepted, if it is.
 pub fn reason(fault: Fault, call: &str, outcome: &str) -> Option<&'static str> {

@@ -24,7 +24,6 @@ use super::{
     BEGIN, Blow, Fault, Marker, Program,
     calls::{self, Way},
 };
-use crate::common;
 
 /// All processes of one start; they are killed on drop. Every use must be in the thread that made
 /// it: only that one is their tracer.
@@ -42,7 +41,7 @@ pub struct Start {
     hit: Option<i64>,
     daemon: Option<Pid>,
     /// The children that the first process has left, running or not waited for, when it ends itself.
-    left: Vec<String>,
+    left: Vec<&'static str>,
     killer: Killer,
 }
 
@@ -129,8 +128,8 @@ impl Start {
         self.hit
     }
 
-    /// The states of children that the first process has left when it ended itself.
-    pub fn left(&self) -> &[String] {
+    /// The children that the first process has left when it ended itself.
+    pub fn left(&self) -> &[&'static str] {
         &self.left
     }
 
@@ -299,13 +298,11 @@ fn change_registers(pid: Pid, change: impl FnOnce(&mut libc::user_regs_struct)) 
     }
 }
 
-/// The states of the children of a process that is stopped.
-fn children(pid: Pid) -> Vec<String> {
+/// What the children of a process are that is stopped.
+fn children(pid: Pid) -> Vec<&'static str> {
     let list = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
-    list.split_whitespace()
-        .map(|child| common::status_of(child.parse().unwrap(), "State"))
-        .filter(|state| !state.is_empty())
-        .collect()
+    let pids = list.split_whitespace().map(|child| Pid::from_raw(child.parse().unwrap()));
+    pids.map(|child| if is_zombie(child) { "zombie" } else { "child running" }).collect()
 }
 
 fn is_zombie(pid: Pid) -> bool {

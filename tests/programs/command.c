@@ -371,7 +371,8 @@ static void from_threads(void)
         check(pthread_create(&threads[i], NULL, thread, (void *)i) == 0);
     for (size_t i = 0; i < LENGTH(threads); i++)
         check(pthread_join(threads[i], NULL) == 0);
-    check(no_child_is_left() && number_of_descriptors() == descriptors);
+    /* Without pidfds the main loop looks by a timer. */
+    check(no_child_is_left() && number_of_descriptors() - descriptors <= 1);
 }
 
 static void large(const char *megabytes)
@@ -423,7 +424,7 @@ static void descriptors(int is_ready)
         if (pid > 0)
             wait_for(&seen.count, spawned);
         check(no_child_is_left());
-        /* Those that were left are left, but for the four of the main loop. */
+        /* Those that were left are left, but for those of the main loop. */
         int kept = 0, more[64];
         while ((more[kept] = open("/dev/null", O_RDONLY | O_CLOEXEC)) != -1)
             kept++;

@@ -83,12 +83,12 @@ static int look(void)
 /* Who is still there, for which nobody else will wait. */
 static int child, command;
 
-static int failed(const char *why)
+static int failed(const char *what)
 {
     int pids[] = { child, command };
-    char said[600];
+    char why[512];
 
-    snprintf(said, sizeof said, "%s", why); /* before the next failure of a call has its sentence there */
+    snprintf(why, sizeof why, "%s", what); /* the library's sentence lasts until its next failure */
     rsd_forget_child(child);
     for (int i = 0; i < 2; i++) {
         if (pids[i] <= 0)
@@ -99,15 +99,15 @@ static int failed(const char *why)
     }
     /* Unlike what is printed, so that whoever makes that fail hears why. */
     struct iovec line[] = {
-        { "fault_loop: ", 12 }, { said, strlen(said) }, { "\n", 1 }
+        { "fault_loop: ", 12 }, { why, strlen(why) }, { "\n", 1 }
     };
     return writev(2, line, 3) == -1 ? 2 : 1;
 }
 
-static int failed_with_errno(const char *what)
+static int failed_with(const char *what, int error)
 {
     char why[256];
-    snprintf(why, sizeof why, "%s: %s", what, strerror(errno));
+    snprintf(why, sizeof why, "%s: %s", what, strerror(error));
     return failed(why);
 }
 
@@ -151,7 +151,7 @@ static void keep(const struct rsd_result *result, void *arg)
 static int see_ended(const char *what, const struct ended *ended)
 {
     if (ended->status == -1)
-        return failed("somebody else has waited for the command");
+        return failed_with("somebody else has waited for the command", ECHILD);
     if (!WIFEXITED(ended->status))
         return was_killed("the command", ended->status);
     if (ended->is_cut)
@@ -174,7 +174,7 @@ static int see_signal(void)
     struct rsd_signal_info info = { .size = sizeof info };
 
     if (raise(SIGUSR1) != 0)
-        return failed_with_errno("cannot raise a signal");
+        return failed_with("cannot raise a signal", errno);
     int told = wait_a_while(10000);
     if (told == -1)
         return failed(rsd_last_error());
@@ -216,7 +216,7 @@ static int run_through(void)
 
     child = fork();
     if (child == -1)
-        return failed_with_errno("cannot fork");
+        return failed_with("cannot fork", errno);
     if (child == 0) {
         rsd_after_fork();
         _exit(3);
@@ -227,7 +227,7 @@ static int run_through(void)
         if (rsd_wait(-1) == -1)
             return failed(rsd_last_error());
     if (child_status == -1)
-        return failed("somebody else has waited for the child");
+        return failed_with("somebody else has waited for the child", ECHILD);
     if (!WIFEXITED(child_status))
         return was_killed("the child", child_status);
     see("child: %d\n", WEXITSTATUS(child_status));
@@ -246,7 +246,7 @@ static int run_through(void)
         return failed(rsd_last_error());
     while (spawned.count == 0) {
         if (poll(&readable, 1, -1) == -1 && errno != EINTR)
-            return failed_with_errno("cannot wait");
+            return failed_with("cannot wait", errno);
         if (rsd_dispatch() == -1)
             return failed(rsd_last_error());
     }
@@ -261,7 +261,7 @@ static int run_through(void)
     if (rsd_restore_signal(SIGUSR1) == -1)
         return failed(rsd_last_error());
     if (sigaction(SIGUSR1, NULL, &action) == -1)
-        return failed_with_errno("cannot ask for a signal's action");
+        return failed_with("cannot ask for a signal's action", errno);
     see("restored: %d\n", action.sa_handler == SIG_DFL);
     return 0;
 }
@@ -273,12 +273,12 @@ int main(int argc, char *argv[])
     /* The library may look at each number there could be. */
     struct rlimit limit = { 32, 32 };
     if (setrlimit(RLIMIT_NOFILE, &limit) == -1)
-        return failed_with_errno("cannot limit the descriptors");
+        return failed_with("cannot limit the descriptors", errno);
     int status = run_through();
     if (status != 0)
         return status;
     while (write(1, seen, length) == -1)
         if (errno != EINTR)
-            return failed_with_errno("cannot print");
+            return failed_with("cannot print", errno);
     return 0;
 }

@@ -137,6 +137,16 @@ static void on_end(const struct rsd_result *result, void *arg)
     seen->result.err = errors;
 }
 
+static void give_back(struct rsd_result *result)
+{
+    if (!use_spawn) {
+        rsd_free_result(result);
+    } else if (result != NULL) {
+        free((void *)result->out);
+        free((void *)result->err);
+    }
+}
+
 /* By rsd_spawn(), so that it looks like rsd_run(). */
 static int spawn(char *const *argv, struct rsd_result *copy, struct rsd_result **result)
 {
@@ -253,8 +263,7 @@ int main(int argc, char *argv[])
     int returned = 0, error = 0;
     double begin = seconds(CLOCK_MONOTONIC), work = seconds(CLOCK_PROCESS_CPUTIME_ID);
     for (int time = 0; time < times; time++) {
-        if (!use_spawn)
-            rsd_free_result(result);
+        give_back(result);
         result = (struct rsd_result *)&on_stack; /* must be set, or set to NULL */
         errno = 0;
         returned = use_spawn ? spawn(command, &on_stack, &result)
@@ -284,12 +293,7 @@ int main(int argc, char *argv[])
         fwrite(result->out, 1, result->out_length, report);
         fwrite(result->err, 1, result->err_length, report);
     }
-    if (use_spawn && result != NULL) {
-        free((void *)result->out);
-        free((void *)result->err);
-    } else {
-        rsd_free_result(result);
-    }
+    give_back(result);
     free(big_argument != 0 ? command[1] : NULL);
     return fclose(report) == 0 ? 0 : 9;
 }
