@@ -25,12 +25,13 @@ impl Kept {
         Kept { fd: Some(fd), identity }
     }
 
-    /// The descriptor. EBADF if it is not what it was any more.
+    /// The descriptor. EBADF if it is not what it was any more; where the kernel cannot tell, it is.
     pub fn get(&self) -> nix::Result<BorrowedFd<'_>> {
         let fd = self.fd.as_ref().map_or(-1, OwnedFd::as_raw_fd);
-        match identity(fd)? == self.identity {
-            true => file::borrowed(fd).ok_or(Errno::EBADF),
-            false => Err(Errno::EBADF),
+        match identity(fd) {
+            Err(Errno::EBADF) => Err(Errno::EBADF),
+            Ok(now) if now != self.identity => Err(Errno::EBADF),
+            Ok(_) | Err(_) => file::borrowed(fd).ok_or(Errno::EBADF),
         }
     }
 

@@ -4,8 +4,6 @@
 use core::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use nix::errno::Errno;
-
 use crate::{
     error::{OrCannot, Result},
     kept::Kept,
@@ -100,11 +98,8 @@ impl Poller {
 
     /// Whether the numbers still are ours. An error: that cannot be told.
     fn is_intact(&self) -> nix::Result<bool> {
-        match self.bell.get() {
-            Ok(bell) => epoll::contains(self.epoll.as_fd(), bell),
-            Err(Errno::EBADF) => Ok(false),
-            Err(errno) => Err(errno),
-        }
+        let Ok(bell) = self.bell.get() else { return Ok(false) };
+        epoll::contains(self.epoll.as_fd(), bell)
     }
 }
 

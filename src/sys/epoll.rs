@@ -47,10 +47,11 @@ pub fn ring(epoll: i32, bell: i32, inode: u64) {
     // SAFETY: all zeros is a valid stat: integers.
     let mut stat: libc::stat = unsafe { core::mem::zeroed() };
     // SAFETY: `stat` is writable and lives across the call.
-    if unsafe { libc::fstat(bell, &mut stat) } == 0 && stat.st_ino == inode {
-        let events = libc::EPOLLOUT | libc::EPOLLONESHOT;
-        let _ = control(epoll, libc::EPOLL_CTL_MOD, bell, events, BELL);
+    if unsafe { libc::fstat(bell, &mut stat) } == 0 && stat.st_ino != inode {
+        return;
     }
+    let events = libc::EPOLLOUT | libc::EPOLLONESHOT;
+    let _ = control(epoll, libc::EPOLL_CTL_MOD, bell, events, BELL);
 }
 
 /// Whether `fd` was added to this epoll instance: the program may have closed either number and have

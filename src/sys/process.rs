@@ -16,7 +16,7 @@ use super::{
 };
 
 unsafe extern "C" {
-    static environ: *const *const c_char;
+    static mut environ: *const *const c_char;
     /// Defined in spawn.c, which says what it does.
     fn rsd_spawn_child(spawn: *mut Spawn) -> libc::pid_t;
     /// Defined in fork_twice.c, which says what it does.

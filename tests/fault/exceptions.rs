@@ -70,21 +70,43 @@ static EXCEPTIONS: &[Exception] = &[
     Exception {
         call: "waitid",
         arguments: "P_PIDFD",
-        blow: |blow| blow.errno() == Some(Errno::ECHILD),
-        outcome: "does not say why but \"nobody knows how the command ended: somebody else has waited for it, or SIGCHLD is ignored, or it cannot be killed\"",
-        reason: "a child that is not there has been waited for",
+        blow: is_nobody_to_wait,
+        outcome: "does not say why but \"nobody knows how the command ended: somebody else has waited \
+                  for it, or SIGCHLD is ignored\"",
+        reason: UNWAITED_REASON,
     },
     Exception {
         call: "waitid",
         arguments: "P_PIDFD",
-        blow: |blow| blow.errno() == Some(Errno::ECHILD),
+        blow: is_nobody_to_wait,
+        outcome: "does not say why but \"somebody else has waited for the child: No child processes\"",
+        reason: UNWAITED_REASON,
+    },
+    Exception {
+        call: "waitid",
+        arguments: "P_PIDFD",
+        blow: is_nobody_to_wait,
+        outcome: "does not say why but \"somebody else has waited for the command: No child processes\"",
+        reason: UNWAITED_REASON,
+    },
+    Exception {
+        call: "waitid",
+        arguments: "P_PIDFD",
+        blow: is_nobody_to_wait,
         outcome: "left a zombie",
-        reason: "it was said that there is none",
+        reason: UNWAITED_REASON,
     },
 ];
 
 const LOST: &str = "does not say why but \"the output of the command was lost\"";
 const LOST_REASON: &str = "that output is lost is told by is_cut, without an errno";
+
+const UNWAITED_REASON: &str =
+    "a child that the kernel lets nobody wait for has an unknown status, and stays a zombie";
+
+fn is_nobody_to_wait(blow: Blow) -> bool {
+    blow.errno() == Some(Errno::ECHILD) || matches!(blow, Blow::FailFromHereOn(_))
+}
 
 /// Why this outcome is accepted, if it is.
 pub fn reason(fault: Fault, call: &str, outcome: &str) -> Option<&'static str> {
