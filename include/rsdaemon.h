@@ -381,7 +381,8 @@ int rsd_watch_child(int pid,
                     void *arg);
 
 /**
- * Watch a child no more: its callback is not called, and it is for the program to wait for it.
+ * Watch a child no more: its callback is not called, and it is for the program to wait for it. (If
+ * another thread dispatches, the callback may be running already: then the result is ENOENT.)
  *
  * @return  0, or -1 with errno set:
  *          ENOENT  pid is not watched, or was told of
@@ -397,7 +398,8 @@ int rsd_forget_child(int pid);
  * SIGCHLD, which interrupts no system call that SA_RESTART can spare. Watched children and commands
  * are told of as ever. But what the program waits for itself, it has to wait for before the next
  * rsd_dispatch() or rsd_wait(): pclose(3) and waitpid(2) find no child afterwards (ECHILD).
- * system(3) in the thread that dispatches goes on working.
+ * system(3) in the thread that dispatches goes on working. It pauses while a command is being ended of
+ * which only the first process is gone yet, at most for its kill_after_ms.
  *
  * Call it after daemonize(): a forked child does not reap.
  *
@@ -452,7 +454,7 @@ int rsd_run(char *const *argv,
  * Start a command, and be told when it has ended.
  *
  * As rsd_run(), but returns when the command is executed; the rest is done by rsd_dispatch() and
- * rsd_wait().
+ * rsd_wait(). If another thread dispatches, the callback may be called before this call returns.
  *
  * @param argv      as for rsd_run()
  * @param options   as for rsd_run()
@@ -680,8 +682,8 @@ int rsd_dispatch(void);
  *            EINVAL  ms is less than -1
  *            or as for rsd_fd(); then the time is over, and signals would have ended it
  *
- * Thread-safe; of several threads that wait, any is told of a signal, and one in rsd_run() only when
- * its command has ended. No cancellation point (pthread_cancel(3)). Not async-signal-safe. Since 0.1.
+ * Thread-safe; of several threads that wait, any is told of a signal. If it is one in rsd_run(), that
+ * is told again when its command has ended. No cancellation point (pthread_cancel(3)). Not async-signal-safe. Since 0.1.
  */
 int rsd_wait(int ms);
 

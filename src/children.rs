@@ -54,7 +54,7 @@ pub(crate) const UNKNOWN: i32 = -1;
 /// A child has ended.
 pub struct Ended {
     pub pid: libc::pid_t,
-    /// As waitpid(2) has it. UNKNOWN for a command's.
+    /// As waitpid(2) has it, or UNKNOWN.
     pub status: i32,
     pub whose: Whose,
 }

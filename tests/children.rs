@@ -14,7 +14,13 @@ fn passes(name: &str, arguments: &[&str]) -> String {
 
 /// How many children. A fork under valgrind takes a hundred times as long.
 fn children(plain: u32) -> String {
-    if common::test_with() == "valgrind" { plain.div_ceil(50) } else { plain }.to_string()
+    // Forks take longer there.
+    let part = match common::test_with().as_str() {
+        "valgrind" => 50,
+        "sanitizers" => 10,
+        _ => 1,
+    };
+    plain.div_ceil(part).to_string()
 }
 
 #[test]

@@ -43,7 +43,8 @@ pub unsafe extern "C" fn rsd_watch_child(
     })
 }
 
-/// Watch a child no more: its callback is not called, and it is for the program to wait for it.
+/// Watch a child no more: its callback is not called, and it is for the program to wait for it. (If
+/// another thread dispatches, the callback may be running already: then the result is ENOENT.)
 ///
 /// @return  0, or -1 with errno set:
 ///          ENOENT  pid is not watched, or was told of
@@ -60,7 +61,8 @@ pub extern "C" fn rsd_forget_child(pid: c_int) -> c_int {
 /// SIGCHLD, which interrupts no system call that SA_RESTART can spare. Watched children and commands
 /// are told of as ever. But what the program waits for itself, it has to wait for before the next
 /// rsd_dispatch() or rsd_wait(): pclose(3) and waitpid(2) find no child afterwards (ECHILD).
-/// system(3) in the thread that dispatches goes on working.
+/// system(3) in the thread that dispatches goes on working. It pauses while a command is being ended of
+/// which only the first process is gone yet, at most for its kill_after_ms.
 ///
 /// Call it after daemonize(): a forked child does not reap.
 ///

@@ -137,7 +137,7 @@ pub unsafe extern "C" fn rsd_run(
 /// Start a command, and be told when it has ended.
 ///
 /// As rsd_run(), but returns when the command is executed; the rest is done by rsd_dispatch() and
-/// rsd_wait().
+/// rsd_wait(). If another thread dispatches, the callback may be called before this call returns.
 ///
 /// @param argv      as for rsd_run()
 /// @param options   as for rsd_run()

@@ -80,8 +80,8 @@ pub extern "C" fn rsd_dispatch() -> c_int {
 ///            EINVAL  ms is less than -1
 ///            or as for rsd_fd(); then the time is over, and signals would have ended it
 ///
-/// Thread-safe; of several threads that wait, any is told of a signal, and one in rsd_run() only when
-/// its command has ended. No cancellation point (pthread_cancel(3)). Not async-signal-safe. Since 0.1.
+/// Thread-safe; of several threads that wait, any is told of a signal. If it is one in rsd_run(), that
+/// is told again when its command has ended. No cancellation point (pthread_cancel(3)). Not async-signal-safe. Since 0.1.
 #[unsafe(no_mangle)]
 pub extern "C" fn rsd_wait(ms: c_int) -> c_int {
     run(|| main_loop::wait(ms, call))

@@ -71,7 +71,8 @@ static int execute(const struct rsd_spawn *spawn)
             execve(place, spawn->argv, spawn->environment);
             if (errno == EACCES)
                 why = EACCES; /* unless there is another one */
-            else if (errno != ENOENT && errno != ENOTDIR && errno != ESTALE && errno != ENODEV)
+            else if (errno != ENOENT && errno != ENOTDIR && errno != ESTALE && errno != ENODEV
+                     && errno != ETIMEDOUT)
                 return errno;
         }
         folder += end;
