@@ -7,7 +7,7 @@ use std::os::fd::BorrowedFd;
 use nix::errno::Errno;
 
 use crate::{
-    children::{self, Ended, Whose},
+    children::{self, ChildCallback, Ended, Whose},
     command::{self, Client, Finished, Options, Outcome, State},
     error::{self, Error, OrCannot, Result},
     kept::Kept,
@@ -27,7 +27,7 @@ const HANDLER_RAN: c_int = 4;
 
 /// What the program is to be told by a callback.
 pub enum Told {
-    Child(Ended),
+    Child { pid: i32, status: c_int, callback: ChildCallback },
     Command(Finished),
 }
 
@@ -92,9 +92,9 @@ fn turn(ready: [Option<Source>; epoll::AT_ONCE], call: Call) -> Result<c_int> {
 }
 
 fn child_ended(number: usize) -> Option<Told> {
-    let ended = children::look_at(number)?;
-    match ended.whose {
-        Whose::Program(_) => Some(Told::Child(ended)),
+    let Ended { pid, status, whose } = children::look_at(number)?;
+    match whose {
+        Whose::Program(callback) => Some(Told::Child { pid, status, callback }),
         Whose::Command(command) => command::child_ended(command).map(Told::Command),
         Whose::Nobody => None,
     }

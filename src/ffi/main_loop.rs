@@ -4,8 +4,7 @@ use core::ffi::c_int;
 
 use super::{boundary::run, command::tell};
 use crate::{
-    children::{self, Ended, Whose},
-    command, daemonize,
+    children, command, daemonize,
     main_loop::{self, Told},
     pidfile, poller,
 };
@@ -13,11 +12,10 @@ use crate::{
 /// Calls the program. No lock is held, so it may call anything here.
 pub fn call(told: Told) {
     match told {
-        Told::Child(Ended { pid, status, whose: Whose::Program(callback) }) => {
+        Told::Child { pid, status, callback } => {
             // SAFETY: by the contract of rsd_watch_child the function takes these.
             unsafe { (callback.function)(pid, status, callback.arg) }
         }
-        Told::Child(_) => {}
         Told::Command(finished) => tell(finished),
     }
 }

@@ -373,6 +373,12 @@ impl Set {
     }
 }
 
+impl Set {
+    fn is_same(&self, other: &Set) -> bool {
+        (1..=LAST as c_int).all(|signo| self.contains(signo) == other.contains(signo))
+    }
+}
+
 /// How a set changes the signal mask of this thread.
 #[derive(Clone, Copy)]
 pub enum How {
@@ -406,6 +412,9 @@ static WAITING_MASK: SharedSet = SharedSet(UnsafeCell::new(Set::zero()));
 /// The handler has put it back.
 static IS_MASK_BACK: AtomicBool = AtomicBool::new(false);
 
+/// That was seen to work. Not so under tools that deliver signals themselves (valgrind, sanitizers).
+static IS_MASK_TRUSTED: AtomicBool = AtomicBool::new(false);
+
 struct SharedSet(UnsafeCell<Set>);
 
 // SAFETY: only the waiting thread and the handler in it use it.
@@ -430,7 +439,7 @@ pub fn wait(fds: &[BorrowedFd], limit_ms: c_int) -> nix::Result<()> {
 
     let put_back = |mask: &Set| {
         // Twice: nothing worse could be left behind than a thread without signals.
-        change_mask(How::Set, mask).or_else(|_| change_mask(How::Set, mask)).map(drop)
+        change_mask(How::Set, mask).or_else(|_| change_mask(How::Set, mask))
     };
     let blocked = change_mask(How::Set, &Set::all());
     let Ok(mask) = blocked else {
@@ -438,7 +447,7 @@ pub fn wait(fds: &[BorrowedFd], limit_ms: c_int) -> nix::Result<()> {
         return if has_news() { Ok(()) } else { poll(&mut polled, fds.len(), limit, ptr::null()) };
     };
     if has_news() {
-        return put_back(&mask);
+        return put_back(&mask).map(drop);
     }
     let is_known = WAITING.compare_exchange(0, this_thread(), SeqCst, SeqCst).is_ok();
     if is_known {
@@ -449,8 +458,10 @@ pub fn wait(fds: &[BorrowedFd], limit_ms: c_int) -> nix::Result<()> {
     if is_known {
         WAITING.store(0, SeqCst);
     }
-    if !is_known || !IS_MASK_BACK.swap(false, SeqCst) {
-        put_back(&mask)?;
+    let is_back = is_known && IS_MASK_BACK.swap(false, SeqCst);
+    if !is_back || !IS_MASK_TRUSTED.load(SeqCst) {
+        let before = put_back(&mask)?;
+        IS_MASK_TRUSTED.fetch_or(is_back && before.is_same(&mask), SeqCst);
     }
     waited
 }
