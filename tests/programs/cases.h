@@ -72,9 +72,14 @@ static inline void refuse_pidfd(void)
     filter(code, sizeof code / sizeof *code);
 }
 
+static inline int has_pidfd(void)
+{
+    return syscall(SYS_pidfd_open, -1, 0) == -1 && errno != ENOSYS;
+}
+
 static inline void need_pidfd(void)
 {
-    if (syscall(SYS_pidfd_open, -1, 0) == -1 && errno == ENOSYS)
+    if (!has_pidfd())
         _exit(CANNOT_RUN_HERE);
 }
 

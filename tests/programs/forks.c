@@ -30,10 +30,12 @@ static void check_quiet(int fd)
     check_full_wait(50);
 }
 
-static void open_descriptors(char open[256])
+static int open_descriptors(void)
 {
+    int count = 0;
     for (int fd = 0; fd < 256; fd++)
-        open[fd] = fcntl(fd, F_GETFD) != -1;
+        count += fcntl(fd, F_GETFD) != -1;
+    return count;
 }
 
 /* fork(3), and what tells no library of it. */
@@ -283,13 +285,21 @@ static void fork_in_callback(void)
     }
 }
 
-/* rsd_after_fork() closes all that the parent had, and only that. */
+/* rsd_after_fork() closes all that the parent had, and only that: then a child has as many open as
+ * one had before. (Not as many as the parent had: valgrind opens a log for each.) */
 static void nothing_is_left_open(void)
 {
-    char before[256], after[256];
-    int held[2];
+    int held[2], ends[2], before;
     pid_t watched = lives(held);
-    open_descriptors(before);
+    check(pipe(ends) == 0);
+    pid_t child = checked_fork();
+    if (child == 0) {
+        before = open_descriptors();
+        check(write(ends[1], &before, sizeof before) == sizeof before);
+        _exit(0);
+    }
+    check_ends_well(child);
+    check(read(ends[0], &before, sizeof before) == sizeof before);
     check(rsd_flag_signal(SIGUSR1, &flag, 1) == 0);
     check(rsd_fd() > 2);
     check(rsd_watch_child(watched, note, &called) == 0);
@@ -298,11 +308,10 @@ static void nothing_is_left_open(void)
     check(made != -1 && close(made) == 0);
     int lock = rsd_lock_pidfile(name);
     check(lock != -1);
-    pid_t child = checked_fork();
+    child = checked_fork();
     if (child == 0) {
         check(rsd_after_fork() == 0);
-        open_descriptors(after);
-        check(memcmp(before, after, sizeof before) == 0);
+        check(open_descriptors() == before);
         _exit(0);
     }
     check_ends_well(child);

@@ -3,6 +3,7 @@
  * "over" on stderr around waits, for whoever counts the system calls in between.
  */
 #include <fcntl.h>
+#include <setjmp.h>
 #include <sys/epoll.h>
 #include <sys/stat.h>
 #include <sys/time.h>
@@ -111,6 +112,109 @@ static void own_handlers(void)
     /* What has its default action and does nothing by that. */
     raise_later(SIGWINCH);
     check_full_wait(300);
+}
+
+static unsigned long long blocked_now(void)
+{
+    sigset_t mask;
+    unsigned long long set = 0;
+    check(sigprocmask(SIG_SETMASK, NULL, &mask) == 0);
+    for (int signo = 1; signo <= 64; signo++)
+        if (sigismember(&mask, signo) == 1)
+            set |= 1ULL << (signo - 1);
+    return set;
+}
+
+static unsigned long long blocked_in_handler;
+
+static void note_mask(int signo)
+{
+    other = signo;
+    blocked_in_handler = blocked_now();
+}
+
+/* Whatever ends a wait, it leaves the signal mask as it was, and handlers that run in it have it. */
+static void mask(int in_handlers)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR2);
+    check(sigprocmask(SIG_BLOCK, &set, NULL) == 0);
+    check(rsd_flag_signal(SIGUSR1, &flag, 1) == 0);
+    check(rsd_flag_signal(SIGTERM, &flag, 1) == 0);
+    struct sigaction own = { .sa_handler = note_mask };
+    check(sigaction(SIGHUP, &own, NULL) == 0 && sigaction(SIGRTMIN, &own, NULL) == 0);
+    const unsigned long long before = blocked_now();
+    pid_t parent = getpid();
+
+    const int together[][2] = { { SIGUSR1, 0 }, { SIGUSR1, SIGTERM }, { SIGHUP, 0 },
+                                { SIGHUP, SIGUSR1 }, { SIGUSR1, SIGRTMIN } };
+    check_full_wait(50);
+    check(blocked_now() == before);
+    for (int round = 0; round < 100; round++) {
+        const int *both = together[round % 5];
+        pid_t child = checked_fork();
+        if (child == 0) {
+            usleep(2000); /* so that it waits, usually */
+            for (int i = 0; i < 2; i++)
+                check(both[i] == 0 || kill(parent, both[i]) == 0);
+            _exit(0);
+        }
+        int told = 0, all = 0;
+        other = 0;
+        for (int i = 0; i < 2; i++) {
+            if (both[i] == SIGHUP || both[i] == SIGRTMIN)
+                all |= 8;
+            else if (both[i] != 0)
+                all |= RSD_SIGNAL_ARRIVED;
+        }
+        while (told != all) {
+            int result = rsd_wait(20);
+            check(result >= 0);
+            check(blocked_now() == before);
+            told |= (result & RSD_SIGNAL_ARRIVED) | (other != 0 ? 8 : 0);
+        }
+        if (other != 0 && in_handlers)
+            check(blocked_in_handler == (before | 1ULL << (other - 1)));
+        check_ends_well(child);
+        rsd_wait(0);
+    }
+}
+
+static void mask_after(void)
+{
+    mask(0);
+}
+
+static void mask_in_handlers(void)
+{
+    mask(1);
+}
+
+static sigjmp_buf out;
+
+static void jump_out(int signo)
+{
+    (void)signo;
+    siglongjmp(out, 1);
+}
+
+/* As old code has it for its timeouts. */
+static void jumped_out(void)
+{
+    check(rsd_flag_signal(SIGUSR1, &flag, 1) == 0);
+    for (int round = 0; round < 5; round++) {
+        if (sigsetjmp(out, 1) == 0) {
+            raise_later(SIGALRM);
+            signal(SIGALRM, jump_out);
+            rsd_wait(-1);
+            check(!"it did not jump");
+        }
+        check_full_wait(50);
+        raise_later(SIGUSR1);
+        check(rsd_wait(LONG_MS) == RSD_SIGNAL_ARRIVED);
+        check(blocked_now() == 0);
+    }
 }
 
 static void descriptor(void)
@@ -408,6 +512,9 @@ int main(int argc, char *argv[])
         { "times", times },
         { "told-once", told_once },
         { "own-handlers", own_handlers },
+        { "mask-after", mask_after },
+        { "mask-in-handlers", mask_in_handlers },
+        { "jumped-out", jumped_out },
         { "descriptor", descriptor },
         { "descriptor-late", descriptor_late },
         { "no-descriptors", no_descriptors },
