@@ -48,6 +48,7 @@ mod ffi;
 mod inherited;
 mod kept;
 mod launch;
+mod log;
 mod main_loop;
 mod pidfile;
 mod poller;

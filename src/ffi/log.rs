@@ -5,12 +5,13 @@ use core::{
     slice,
 };
 
-use nix::{errno::Errno, sys::stat::Mode};
+use nix::sys::stat::Mode;
 
-use super::boundary::{self, optional, required, run};
+use super::boundary::{self, optional, run, undisturbed};
 use crate::{
     error::{Error, Result},
     log::{self, Options, Rotation, crash, limit::Site},
+    sys::memory::Buffer,
 };
 
 /// A line of the log, in a file or on stderr, has at most so many bytes, its time, name and newline
@@ -58,7 +59,7 @@ pub struct rsd_log_options {
     /// Rotate when the file was begun more than so many seconds ago. 0: never.
     pub file_age_s: c_uint,
     /// Not 0: stdout and stderr of this process are the file, too, also after it was rotated or reopened.
-    /// For children see rsd_log_pipe().
+    /// Not together with to_stderr. For children see rsd_log_pipe().
     pub redirect_stdio: c_int,
     /// A signal on which rsd_dispatch() and rsd_wait() do rsd_reopen_log(), as SIGHUP or SIGUSR1 for
     /// logrotate(8). It may be flagged by rsd_flag_signal() and install_signal_flags(), too, before or
@@ -133,6 +134,9 @@ unsafe fn converted<'a>(given: &rsd_log_options) -> Result<Options<'a>> {
     if file.is_none() && wants_file {
         return Err(Error::invalid("an option of the log needs a file, and there is none"));
     }
+    if given.redirect_stdio != 0 && given.to_stderr != 0 {
+        return Err(Error::invalid("to_stderr has no use with redirect_stdio"));
+    }
     let is_nowhere =
         given.to_journal == 0 && given.to_stderr == 0 && given.to_syslog == 0 && file.is_none();
     Ok(Options {
@@ -170,22 +174,22 @@ pub unsafe extern "C" fn rsd_vlog(level: c_int, format: *const c_char, arguments
     if !log::is_wanted(level) || format.is_null() {
         return;
     }
-    // SAFETY: by the contract of this function, and not NULL.
-    log::write_formatted(level, |to| unsafe { print(to, format, arguments) });
+    undisturbed(|| {
+        let mut text = Buffer::<RSD_LOG_LINE_MAX>::new();
+        let print = |to: *mut u8, room| {
+            // SAFETY: `to` has that room, and the rest is the contract of this function.
+            let length = unsafe { vsnprintf(to.cast(), room, format, arguments) };
+            usize::try_from(length).unwrap_or(0)
+        };
+        // SAFETY: vsnprintf(3) writes what it says, as far as there is room.
+        unsafe { text.fill(print) };
+        log::write(level, text.as_bytes(), &[]);
+    });
 }
 
-/// Formats into `to`; how long the whole text is.
-///
-/// # Safety
-/// As of vprintf(3).
-unsafe fn print(to: &mut [u8], format: *const c_char, arguments: VaList) -> usize {
-    unsafe extern "C" {
-        fn vsnprintf(to: *mut c_char, size: usize, format: *const c_char, arguments: VaList)
-        -> c_int;
-    }
-    // SAFETY: a writable buffer with its length, and our contract.
-    let length = unsafe { vsnprintf(to.as_mut_ptr().cast(), to.len(), format, arguments) };
-    usize::try_from(length).unwrap_or(0)
+unsafe extern "C" {
+    /// With a `VaList` for what the `libc` crate cannot name.
+    fn vsnprintf(to: *mut c_char, room: usize, format: *const c_char, list: VaList) -> c_int;
 }
 
 /// Log a text as it is.
@@ -200,7 +204,7 @@ unsafe fn print(to: &mut [u8], format: *const c_char, arguments: VaList) -> usiz
 pub unsafe extern "C" fn rsd_log_string(level: c_int, text: *const c_char) {
     // SAFETY: by the contract of this function.
     if let Some(text) = unsafe { optional(text) }.filter(|_| log::is_wanted(level)) {
-        log::write(level, text.to_bytes(), &[]);
+        undisturbed(|| log::write(level, text.to_bytes(), &[]));
     }
 }
 
@@ -234,7 +238,7 @@ pub unsafe extern "C" fn rsd_log_fields(
             *to = unsafe { optional(*field) }.unwrap_or_default();
         }
     }
-    log::write(level, text.to_bytes(), &given);
+    undisturbed(|| log::write(level, text.to_bytes(), &given));
 }
 
 /// Whether lines of this level are logged: to spare the work of making one.
@@ -306,7 +310,7 @@ pub struct rsd_log_state {
     pub held_back: c_uint,
 }
 
-/// Ask how the log is doing. Counts are of this process, since it began or was forked.
+/// Ask how the log is doing. Counts are of this process, since the log was opened or the process forked.
 ///
 /// @param state  with its size set; filled in
 /// @return       0, or -1 with errno set:
@@ -372,7 +376,9 @@ pub unsafe extern "C" fn rsd_log_allows(
     // SAFETY: by the contract of this function NULL or a static of this layout, which only this
     // function uses.
     let Some(site) = (unsafe { site.cast::<Site>().as_ref() }) else { return 1 };
-    (log::is_wanted(level) && site.allows(count, seconds, level)).into()
+    let mut is_allowed = false;
+    undisturbed(|| is_allowed = log::is_wanted(level) && site.allows(count, seconds, level));
+    is_allowed.into()
 }
 
 /// Make a pipe whose lines are logged, for the stdout and stderr of children.

@@ -1,0 +1,76 @@
+//! Stderr: a terminal, a supervisor's pipe, or the journal's socket. It belongs to the program, and whoever
+//! reads it may have stopped to.
+
+use std::io::IoSlice;
+
+use nix::errno::Errno;
+
+use super::{
+    health::Health,
+    line::{Header, Line},
+};
+use crate::sys::{
+    file,
+    load::{environment, identity},
+    memory::Buffer,
+    signal, socket,
+};
+
+pub struct Stderr {
+    /// Each line begins with its level instead of the name (sd-daemon(3)).
+    is_journal: bool,
+    pub health: Health,
+}
+
+impl Stderr {
+    pub const fn plain() -> Self {
+        Stderr { is_journal: false, health: Health::new() }
+    }
+
+    pub fn new() -> Self {
+        Stderr { is_journal: is_journal(), health: Health::new() }
+    }
+
+    pub fn put(&self, line: &Line) {
+        self.health.deliver(line, |line| {
+            let mut header = Header::new();
+            if self.is_journal {
+                header.push(b"<");
+                header.push_number(line.level as u32, 1);
+                header.push(b">");
+            } else {
+                header.push(line.speaker.name);
+                header.push(b": ");
+            }
+            write(&[header.as_bytes(), line.text, b"\n"].map(IoSlice::new))
+        });
+    }
+}
+
+/// Whole, or not at all.
+fn write(pieces: &[IoSlice; 3]) -> nix::Result<()> {
+    let length: usize = pieces.iter().map(|piece| piece.len()).sum();
+    let stderr = file::borrowed(2).ok_or(Errno::EBADF)?;
+    let written = match socket::send_pieces(stderr, pieces) {
+        Err(Errno::ENOTSOCK) => {
+            // A pipe that is writable has room for PIPE_BUF bytes, which is more than a line.
+            if !file::is_writable(stderr)? {
+                return Err(Errno::EAGAIN);
+            }
+            signal::without(libc::SIGPIPE, Errno::EPIPE, || file::write_pieces(stderr, pieces))?
+        }
+        sent => sent?,
+    };
+    if written == length { Ok(()) } else { Err(Errno::EAGAIN) }
+}
+
+/// Whether JOURNAL_STREAM says that stderr is the journal: "DEVICE:INODE".
+fn is_journal() -> bool {
+    let Some(stream) = environment(c"JOURNAL_STREAM") else { return false };
+    let Ok(stderr) = identity(2) else { return false };
+    let mut expected = Buffer::<48>::new();
+    expected.push_long(stderr.device, 1);
+    expected.push(b":");
+    expected.push_long(stderr.inode, 1);
+    stream.to_bytes() == expected.as_bytes()
+}
