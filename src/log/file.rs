@@ -3,7 +3,6 @@
 
 use core::ffi::CStr;
 use std::{
-    io::IoSlice,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     sync::atomic::{
         AtomicBool, AtomicI32, AtomicI64, AtomicU64,
@@ -31,6 +30,7 @@ use crate::{
     sys::{
         file::{self, Lock, PathBuffer, Text},
         load::Identity,
+        memory::Buffer,
         signal,
         time::now,
     },
@@ -214,12 +214,22 @@ impl LogFile {
             self.look(now);
         }
         self.health.deliver(line, |line| {
-            let header = line.file_header();
-            let length = header.as_bytes().len() + line.text.len() + 1;
-            if self.is_full(length as u64, now) {
-                self.rotate(now, |log, stat| log.would_be_too_long(stat, length as u64));
+            let mut whole = Buffer::new();
+            // Ends one that was written in part, as happens when the disk is full.
+            let is_torn = self.is_torn.load(Relaxed);
+            if is_torn {
+                whole.push(b"\n");
             }
-            self.append([header.as_bytes(), line.text, b"\n"], length)
+            line.push_for_file(&mut whole);
+            let length = whole.as_bytes().len() as u64;
+            if self.is_full(length, now) {
+                self.rotate(now, |log, stat| log.would_be_too_long(stat, length));
+            }
+            self.append(whole.as_bytes())?;
+            if is_torn {
+                self.is_torn.store(false, SeqCst);
+            }
+            Ok(())
         });
     }
 
@@ -285,55 +295,41 @@ impl LogFile {
         }
     }
 
-    /// A line that was written in part, as happens when the disk is full, is ended and written again.
-    fn append(&self, pieces: [&[u8]; 3], length: usize) -> nix::Result<()> {
-        let [header, text, newline] = pieces;
-        for _ in 0..2 {
-            let is_torn = self.is_torn.load(Relaxed) && self.is_torn.swap(false, SeqCst);
-            let before: &[u8] = if is_torn { b"\n" } else { b"" };
-            let pieces = [before, header, text, newline].map(IoSlice::new);
-            let length = length + before.len();
-            let written = match self.write(&pieces, length) {
-                Err(Errno::EBADF) => self.write_anew(&pieces),
-                written => written,
-            };
-            match written {
-                Ok(count) if count == length => {
-                    self.size.fetch_add(length as u64, Relaxed);
-                    self.unseen.fetch_add(length as u64, Relaxed);
-                    return Ok(());
-                }
-                Ok(count) => self.is_torn.store(is_torn || count > 0, SeqCst),
-                Err(errno) => {
-                    self.is_torn.store(is_torn, SeqCst);
-                    return Err(errno);
-                }
-            }
+    fn append(&self, line: &[u8]) -> nix::Result<()> {
+        let written = match self.write(line) {
+            Err(Errno::EBADF) => self.write_anew(line),
+            written => written,
+        }?;
+        self.size.fetch_add(written as u64, Relaxed);
+        self.unseen.fetch_add(written as u64, Relaxed);
+        if written == line.len() {
+            return Ok(());
         }
+        self.is_torn.store(true, SeqCst);
         Err(Errno::ENOSPC)
     }
 
-    fn write(&self, pieces: &[IoSlice], length: usize) -> nix::Result<usize> {
+    fn write(&self, line: &[u8]) -> nix::Result<usize> {
         let fd = self.descriptor.get()?;
         let limit = self.size_limit.load(Relaxed);
         if limit == u64::MAX {
-            return file::write_pieces(fd, pieces);
+            return file::write(fd, line);
         }
         // A line beyond RLIMIT_FSIZE must not end the program by SIGXFSZ, nor be written in part.
-        if file::fstat(fd)?.st_size as u64 + length as u64 > limit {
+        if file::fstat(fd)?.st_size as u64 + line.len() as u64 > limit {
             return Err(Errno::EFBIG);
         }
-        signal::without(libc::SIGXFSZ, Errno::EFBIG, || file::write_pieces(fd, pieces))
+        signal::without(libc::SIGXFSZ, Errno::EFBIG, || file::write(fd, line))
     }
 
     /// The program has closed our descriptor.
     #[cold]
     #[inline(never)]
-    fn write_anew(&self, pieces: &[IoSlice]) -> nix::Result<usize> {
+    fn write_anew(&self, line: &[u8]) -> nix::Result<usize> {
         match self.try_reopen() {
-            Ok(()) => file::write_pieces(self.descriptor.get()?, pieces),
+            Ok(()) => file::write(self.descriptor.get()?, line),
             // Somebody else is at it, who may be what this handler has interrupted.
-            Err(_) => file::write_pieces(self.open_new()?.fd.as_fd(), pieces),
+            Err(_) => file::write(self.open_new()?.fd.as_fd(), line),
         }
     }
 }

@@ -5,8 +5,11 @@ use core::ffi::{CStr, c_int};
 use super::time::Zone;
 use crate::sys::{memory::Buffer, time::Moment};
 
-/// With it and what stands before it a line has at most 4096 bytes.
-pub const TEXT_MAX: usize = 3840;
+/// How long a line may be; also in the header.
+pub const LINE_MAX: usize = 4096;
+
+/// How long its text may be: the rest is for what stands before it.
+pub const TEXT_MAX: usize = LINE_MAX - 256;
 
 /// How long a program's name may be.
 pub const NAME_MAX: usize = 64;
@@ -41,17 +44,17 @@ const LEVELS: [&[u8]; 8] =
     [b"emerg", b"alert", b"crit", b"err", b"warning", b"notice", b"info", b"debug"];
 
 impl Line<'_> {
-    /// As it stands in a file: time, name, pid, level.
+    /// As it stands in a file, with its newline: time, name, pid, level, text.
     #[inline(never)]
-    pub fn file_header(&self) -> Header {
-        let mut header = Header::new();
-        self.speaker.zone.push_rfc3339(&mut header, self.now);
-        header.push(b" ");
-        self.push_speaker(&mut header);
-        header.push(b" ");
-        header.push(LEVELS.get(self.level as usize).copied().unwrap_or_default());
-        header.push(b": ");
-        header
+    pub fn push_for_file(&self, whole: &mut Buffer<LINE_MAX>) {
+        whole.push(&self.speaker.zone.rfc3339(self.now));
+        whole.push(b" ");
+        self.push_speaker(whole);
+        whole.push(b" ");
+        whole.push(LEVELS.get(self.level as usize).copied().unwrap_or_default());
+        whole.push(b": ");
+        whole.push(self.text);
+        whole.push(b"\n");
     }
 
     /// As syslog(3) sends it (RFC 3164, section 4.1, without the host).
@@ -61,14 +64,14 @@ impl Line<'_> {
         header.push(b"<");
         header.push_number((self.speaker.facility | self.level) as u32, 1);
         header.push(b">");
-        self.speaker.zone.push_rfc3164(&mut header, self.now);
+        header.push(&self.speaker.zone.rfc3164(self.now));
         header.push(b" ");
         self.push_speaker(&mut header);
         header.push(b": ");
         header
     }
 
-    fn push_speaker(&self, header: &mut Header) {
+    fn push_speaker<const ROOM: usize>(&self, header: &mut Buffer<ROOM>) {
         header.push(self.speaker.name);
         header.push(b"[");
         header.push_number(self.speaker.pid, 1);
@@ -76,14 +79,24 @@ impl Line<'_> {
     }
 }
 
-/// How much of a text is shown as it is.
+/// Whether a text has no control character, and nothing that may be the first byte of one.
 fn is_plain(text: &[u8]) -> bool {
-    let mut before = 0;
-    text.iter().all(|&byte| {
-        let is_control = byte < 0x20 || byte == 0x7f || before == 0xc2 && is_c1(byte);
-        before = byte;
-        !is_control
-    })
+    let eight = text.chunks_exact(8);
+    let rest = eight.remainder();
+    eight.filter_map(|chunk| chunk.first_chunk()).all(|&chunk| are_plain(u64::from_ne_bytes(chunk)))
+        && rest.iter().all(|&byte| byte >= 0x20 && byte != 0x7f && byte != 0xc2)
+}
+
+/// Eight bytes at once: most of a line's cost would be here.
+fn are_plain(bytes: u64) -> bool {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    // The highest bit of a byte is set if one is less than this, or is 0; of others it may be, too, but
+    // only above such a one.
+    let any_below = |bytes: u64, limit: u64| bytes.wrapping_sub(EACH * limit) & !bytes;
+    let any = any_below(bytes, 0x20)
+        | any_below(bytes ^ (EACH * 0x7f), 1)
+        | any_below(bytes ^ (EACH * 0xc2), 1);
+    any & (EACH * 0x80) == 0
 }
 
 /// Whether it is a control character in UTF-8 when 0xc2 stands before it.

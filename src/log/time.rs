@@ -1,7 +1,6 @@
 //! Time stamps in local time. The C library takes a lock to tell how that differs from UTC, so it is asked
 //! beforehand, for years.
 
-use super::line::Header;
 use crate::sys::time::{self, Moment};
 
 const DAY: i64 = 86_400;
@@ -50,44 +49,44 @@ impl Zone {
     }
 
     /// "2026-11-25T16:05:59.123456+01:00"
-    #[inline(never)]
-    pub fn push_rfc3339(&self, to: &mut Header, now: Moment) {
+    pub fn rfc3339(&self, now: Moment) -> [u8; 32] {
         let offset = self.offset(now.second);
         let local = Local::new(now.second + i64::from(offset));
-        to.push_number(local.year, 4);
-        for (before, number) in [
-            (b"-", local.month),
-            (b"-", local.day),
-            (b"T", local.hour),
-            (b":", local.minute),
-            (b":", local.second),
-        ] {
-            to.push(before);
-            to.push_number(number, 2);
-        }
-        to.push(b".");
-        to.push_number(now.microsecond, 6);
-        to.push(if offset < 0 { b"-" } else { b"+" });
         let minutes = offset.unsigned_abs().wrapping_div(60);
-        to.push_number(minutes.wrapping_div(60), 2);
-        to.push(b":");
-        to.push_number(minutes.wrapping_rem(60), 2);
+        let [[a, b], [c, d]] = [local.year.wrapping_div(100), local.year].map(two_digits);
+        let [[e, f], [g, h], [i, j]] = [local.month, local.day, local.hour].map(two_digits);
+        let [[k, l], [m, n]] = [local.minute, local.second].map(two_digits);
+        let micros = [now.microsecond.wrapping_div(10_000), now.microsecond.wrapping_div(100)];
+        let [[o, p], [q, r]] = micros.map(two_digits);
+        let [[s, t], [u, v], [w, x]] =
+            [now.microsecond, minutes.wrapping_div(60), minutes.wrapping_rem(60)].map(two_digits);
+        let sign = if offset < 0 { b'-' } else { b'+' };
+        [
+            a, b, c, d, b'-', e, f, b'-', g, h, b'T', i, j, b':', k, l, b':', m, n, b'.', o, p, q, r,
+            s, t, sign, u, v, b':', w, x,
+        ]
     }
 
     /// "Nov 25 16:05:59", with a space before a day below 10.
-    #[inline(never)]
-    pub fn push_rfc3164(&self, to: &mut Header, now: Moment) {
-        const MONTHS: &[u8] = b"JanFebMarAprMayJunJulAugSepOctNovDec";
+    pub fn rfc3164(&self, now: Moment) -> [u8; 15] {
+        const MONTHS: [[u8; 3]; 12] = [
+            *b"Jan", *b"Feb", *b"Mar", *b"Apr", *b"May", *b"Jun", *b"Jul", *b"Aug", *b"Sep", *b"Oct",
+            *b"Nov", *b"Dec",
+        ];
         let local = Local::new(now.second + i64::from(self.offset(now.second)));
-        let month = 3 * (local.month as usize).wrapping_sub(1);
-        to.push(MONTHS.get(month..month.wrapping_add(3)).unwrap_or_default());
-        to.push(if local.day < 10 { b"  " } else { b" " });
-        to.push_number(local.day, 1);
-        for (before, number) in [(b" ", local.hour), (b":", local.minute), (b":", local.second)] {
-            to.push(before);
-            to.push_number(number, 2);
-        }
+        let month = MONTHS.get((local.month as usize).wrapping_sub(1));
+        let [m, o, n] = month.copied().unwrap_or(*b"???");
+        let [d, a] = two_digits(local.day);
+        let d = if d == b'0' { b' ' } else { d };
+        let [[h, i], [j, k], [s, t]] = [local.hour, local.minute, local.second].map(two_digits);
+        [m, o, n, b' ', d, a, b' ', h, i, b':', j, k, b':', s, t]
     }
+}
+
+/// The last two.
+fn two_digits(number: u32) -> [u8; 2] {
+    let digit = |number: u32| b'0' + number.wrapping_rem(10) as u8;
+    [digit(number.wrapping_div(10)), digit(number)]
 }
 
 /// The first second after `before`, and not after `after`, that has this offset.

@@ -105,6 +105,12 @@ pub fn copy_above(fd: BorrowedFd, least: RawFd) -> nix::Result<OwnedFd> {
     owned(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, least) })
 }
 
+/// write(2)
+#[inline(never)]
+pub fn write(fd: BorrowedFd, bytes: &[u8]) -> nix::Result<usize> {
+    retry(|| nix::unistd::write(fd, bytes))
+}
+
 /// writev(2): the pieces one after the other, at the end of a file opened with O_APPEND as one write.
 pub fn write_pieces(fd: BorrowedFd, pieces: &[IoSlice]) -> nix::Result<usize> {
     let count = pieces.len() as libc::c_int;
