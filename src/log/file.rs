@@ -47,10 +47,10 @@ pub struct LogFile {
     pub descriptor: Descriptor,
     /// When the file was begun, in seconds.
     begun: AtomicI64,
-    /// How long it is, as far as we know: others may have written since `looked_at`.
+    /// How long it is, as far as we know: others may have written since we looked.
     size: AtomicU64,
-    /// How much we have written since.
-    unseen: AtomicU64,
+    /// How long it was then.
+    seen_size: AtomicU64,
     /// The second in which the path was last looked at.
     looked_at: AtomicI64,
     /// The second in which a rotation last failed.
@@ -81,7 +81,7 @@ impl LogFile {
             descriptor: Descriptor::none(),
             begun: AtomicI64::new(0),
             size: AtomicU64::new(0),
-            unseen: AtomicU64::new(0),
+            seen_size: AtomicU64::new(0),
             looked_at: AtomicI64::new(0),
             failed_at: AtomicI64::new(0),
             size_limit: AtomicU64::new(u64::MAX),
@@ -160,7 +160,7 @@ impl LogFile {
 
     fn note_size(&self, stat: &FileStat) {
         self.size.store(stat.st_size as u64, SeqCst);
-        self.unseen.store(0, SeqCst);
+        self.seen_size.store(stat.st_size as u64, SeqCst);
     }
 
     pub fn stdio(&self) -> Option<BorrowedFd<'static>> {
@@ -271,7 +271,8 @@ impl LogFile {
         if limit == 0 || self.failed_at.load(Relaxed) == now {
             return false;
         }
-        if self.unseen.load(Relaxed) > limit >> 4 {
+        let unseen = self.size.load(Relaxed).saturating_sub(self.seen_size.load(Relaxed));
+        if unseen > limit >> 4 {
             if let Ok(stat) = self.descriptor.get().and_then(file::fstat) {
                 self.note_size(&stat);
             }
@@ -301,7 +302,6 @@ impl LogFile {
             written => written,
         }?;
         self.size.fetch_add(written as u64, Relaxed);
-        self.unseen.fetch_add(written as u64, Relaxed);
         if written == line.len() {
             return Ok(());
         }

@@ -1,6 +1,9 @@
 //! What a target did not take: counted, and told in a line of its own as soon as one is taken.
 
-use std::sync::atomic::{AtomicI32, Ordering::SeqCst};
+use std::sync::atomic::{
+    AtomicI32,
+    Ordering::{Relaxed, SeqCst},
+};
 
 use nix::errno::Errno;
 
@@ -48,6 +51,7 @@ impl Health {
             }
         }
         match write(line) {
+            Ok(()) if self.errno.load(Relaxed) == 0 => {}
             Ok(()) => self.errno.store(0, SeqCst),
             Err(errno) => self.lose(errno, 0),
         }
