@@ -122,6 +122,26 @@
 #define RSD_SIGNAL_SECOND_ENDS 2
 
 /**
+ * How many fields, and how many bytes of them, a line has at most.
+ */
+#define FIELDS_MAX 16
+
+/**
+ * How long a line may be; also in the header.
+ */
+#define LINE_MAX 4096
+
+/**
+ * How long its text may be: the rest is for what stands before it.
+ */
+#define TEXT_MAX (LINE_MAX - 256)
+
+/**
+ * How long a program's name may be.
+ */
+#define NAME_MAX 64
+
+/**
  * Called from rsd_dispatch() or rsd_wait() when a watched child has ended and was waited for.
  *
  * @param pid     the child
@@ -392,7 +412,7 @@ struct rsd_log_options {
     unsigned int file_age_s;
     /**
      * Not 0: stdout and stderr of this process are the file, too, also after it was rotated or reopened.
-     * For children see rsd_log_pipe().
+     * Not together with to_stderr. For children see rsd_log_pipe().
      */
     int redirect_stdio;
     /**
@@ -797,8 +817,9 @@ int rsd_env_string(const char *name, const char **value);
  * rsd_log() wait.
  *
  * The file is a regular file with one name, no symbolic link. It is looked for once a second, when there is a
- * line: if it was moved or removed, a new one is made. Where that fails the old one is kept. A file that was
- * truncated (copytruncate) is written on from its new end.
+ * line: if it was removed or replaced, the new one is opened or made; if it was moved away, a second later.
+ * Where that fails the old one is kept. A file that was truncated (copytruncate) is written on from its new
+ * end.
  *
  * If the call fails, the log stays as it was. Before the first call lines go to stderr.
  *
@@ -902,7 +923,7 @@ int rsd_set_log_level(int level);
 int rsd_reopen_log(void);
 
 /**
- * Ask how the log is doing. Counts are of this process, since it began or was forked.
+ * Ask how the log is doing. Counts are of this process, since the log was opened or the process forked.
  *
  * @param state  with its size set; filled in
  * @return       0, or -1 with errno set:
@@ -1183,7 +1204,8 @@ int rsd_restore_signal(int signo);
  * @param options  RSD_SIGNAL_... or-ed together; 0: neither. Flagging it again sets 0.
  * @return         0, or -1 with errno set and nothing changed:
  *                 EINVAL  signo is not flagged, or there is an unknown option, or
- *                         RSD_SIGNAL_SECOND_ENDS for SIGCHLD together with rsd_reap_children()
+ *                         RSD_SIGNAL_SECOND_ENDS for SIGCHLD together with rsd_reap_children(),
+ *                         or for a signal on which the log is reopened
  *                 or any errno of sigaction(2)
  *
  * Thread-safe, but signal actions belong to the process. Not async-signal-safe. Since 0.1.
@@ -1212,6 +1234,8 @@ int rsd_next_signal(struct rsd_signal_info *info);
  * Thread-safe and async-signal-safe. Since 0.1.
  */
 const char *rsd_version(void);
+
+extern void tzset(void);
 
 #ifdef __cplusplus
 }  // extern "C"

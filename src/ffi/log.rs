@@ -76,8 +76,9 @@ pub struct rsd_log_options {
 /// rsd_log() wait.
 ///
 /// The file is a regular file with one name, no symbolic link. It is looked for once a second, when there is a
-/// line: if it was moved or removed, a new one is made. Where that fails the old one is kept. A file that was
-/// truncated (copytruncate) is written on from its new end.
+/// line: if it was removed or replaced, the new one is opened or made; if it was moved away, a second later.
+/// Where that fails the old one is kept. A file that was truncated (copytruncate) is written on from its new
+/// end.
 ///
 /// If the call fails, the log stays as it was. Before the first call lines go to stderr.
 ///

@@ -57,6 +57,8 @@ pub struct LogFile {
     failed_at: AtomicI64,
     /// RLIMIT_FSIZE.
     size_limit: AtomicU64,
+    /// Nothing stood at the path when it was last looked at.
+    is_missing: AtomicBool,
     /// A line was written in part.
     is_torn: AtomicBool,
     reopen_errno: AtomicI32,
@@ -85,6 +87,7 @@ impl LogFile {
             looked_at: AtomicI64::new(0),
             failed_at: AtomicI64::new(0),
             size_limit: AtomicU64::new(u64::MAX),
+            is_missing: AtomicBool::new(false),
             is_torn: AtomicBool::new(false),
             reopen_errno: AtomicI32::new(0),
             health: Health::new(),
@@ -154,6 +157,7 @@ impl LogFile {
         self.descriptor.replace(opened.fd)?;
         self.note_size(&opened.stat);
         self.is_torn.store(false, SeqCst);
+        self.is_missing.store(false, SeqCst);
         self.redirect_stdio();
         Ok(())
     }
@@ -246,6 +250,9 @@ impl LogFile {
                     let _ = self.try_reopen();
                 }
             }
+            // Perhaps logrotate(8) has just moved it and is about to make a new one, which must not be in its
+            // way: the moved one goes on until the next look.
+            Err(Errno::ENOENT) if self.was_moved() && !self.is_missing.swap(true, SeqCst) => {}
             Ok(_) | Err(Errno::ENOENT) => drop(self.try_reopen()),
             // It cannot be seen any more, in another root perhaps: the old one goes on.
             Err(_) => {
@@ -257,6 +264,12 @@ impl LogFile {
         if self.is_old(now) {
             self.rotate(now, |log, stat| stat.st_size > 0 && log.is_old(now));
         }
+    }
+
+    /// Whether it has a name still, which is another one.
+    fn was_moved(&self) -> bool {
+        let stat = self.descriptor.get().and_then(file::fstat);
+        stat.is_ok_and(|stat| stat.st_nlink > 0) && self.descriptor.is_ours()
     }
 
     fn is_old(&self, now: i64) -> bool {
