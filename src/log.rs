@@ -21,12 +21,7 @@ use std::{
 
 use nix::{sys::stat::Mode, unistd::getpid};
 
-pub use self::{
-    datagrams::FIELDS_MAX,
-    health::Told,
-    line::TEXT_MAX,
-    rotation::Rotation,
-};
+pub use self::{datagrams::FIELDS_MAX, health::Told, line::TEXT_MAX, rotation::Rotation};
 use self::{
     datagrams::{Datagrams, Protocol},
     file::LogFile,

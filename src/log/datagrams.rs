@@ -1,8 +1,11 @@
 //! Syslog and the journal: a socket to which each line is one datagram, and which never makes us wait.
 
 use core::ffi::CStr;
-use std::io::IoSlice;
-use std::sync::atomic::{AtomicI64, Ordering::SeqCst};
+use std::{
+    io::IoSlice,
+    os::fd::{AsFd, BorrowedFd},
+    sync::atomic::{AtomicI64, Ordering::SeqCst},
+};
 
 use nix::errno::Errno;
 
@@ -51,8 +54,7 @@ impl Datagrams {
     }
 
     fn try_connect(&self) -> nix::Result<()> {
-        self.descriptor
-            .exclusively(|| self.descriptor.replace(socket::connect(self.address())?))
+        self.descriptor.exclusively(|| self.descriptor.replace(socket::connect(self.address())?))
     }
 
     pub fn close(&self) {
@@ -63,35 +65,49 @@ impl Datagrams {
         self.health.deliver(line, |line| {
             let now = line.now.second;
             if self.looked_at.swap(now, SeqCst) != now && !self.descriptor.is_ours() {
-                self.try_connect()?;
+                return self.send_anew(line);
             }
-            match self.send(line) {
+            match self.descriptor.get().and_then(|socket| self.send(socket, line)) {
                 // Whoever listened is gone; somebody else may listen now.
                 Err(Errno::ECONNREFUSED | Errno::ENOTCONN | Errno::ECONNRESET)
                 | Err(Errno::EBADF | Errno::ENOTSOCK | Errno::EPIPE | Errno::EDESTADDRREQ) => {
-                    self.try_connect()?;
-                    self.send(line)
+                    self.send_anew(line)
                 }
                 sent => sent,
             }
         });
     }
 
-    fn send(&self, line: &Line) -> nix::Result<()> {
-        let socket = self.descriptor.get()?;
+    #[cold]
+    fn send_anew(&self, line: &Line) -> nix::Result<()> {
+        match self.try_connect() {
+            Ok(()) => self.send(self.descriptor.get()?, line),
+            // Somebody else is at it, who may be what this handler has interrupted.
+            Err(Errno::EBUSY) => self.send(socket::connect(self.address())?.as_fd(), line),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    fn send(&self, socket: BorrowedFd, line: &Line) -> nix::Result<()> {
         match self.protocol {
             Protocol::Syslog => {
                 let header = line.syslog_header();
-                let pieces = [header.as_bytes(), line.text].map(IoSlice::new);
-                socket::send_pieces(socket, &pieces)
+                self.send_pieces(socket, &[header.as_bytes(), line.text])
             }
             Protocol::Journal => {
                 let (header, fields) = (journal_header(line), journal_fields(line));
-                let pieces = [header.as_bytes(), line.text, fields.as_bytes()].map(IoSlice::new);
-                socket::send_pieces(socket, &pieces)
+                self.send_pieces(socket, &[header.as_bytes(), line.text, fields.as_bytes()])
             }
         }
-        .map(drop)
+    }
+
+    fn send_pieces<const N: usize>(
+        &self,
+        socket: BorrowedFd,
+        pieces: &[&[u8]; N],
+    ) -> nix::Result<()> {
+        let pieces = pieces.map(IoSlice::new);
+        self.health.patiently(socket, || socket::send_pieces(socket, &pieces)).map(drop)
     }
 }
 
@@ -144,5 +160,7 @@ fn journal_fields(line: &Line) -> Buffer<{ FIELD_BYTES_MAX + 1 }> {
 fn is_field_name(name: &[u8]) -> bool {
     let is_allowed =
         |byte: &u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || *byte == b'_';
-    name.first().is_some_and(u8::is_ascii_uppercase) && name.len() <= 64 && name.iter().all(is_allowed)
+    name.first().is_some_and(u8::is_ascii_uppercase)
+        && name.len() <= 64
+        && name.iter().all(is_allowed)
 }

@@ -203,7 +203,11 @@ impl LogFile {
 
     fn noting_errno<T>(&self, act: impl FnOnce() -> nix::Result<T>) -> nix::Result<T> {
         let result = act();
-        self.reopen_errno.store(result.as_ref().err().map_or(0, |errno| *errno as i32), SeqCst);
+        let errno = result.as_ref().err().map_or(0, |errno| *errno as i32);
+        // EBUSY: somebody else does it, which is no failure of it.
+        if errno != Errno::EBUSY as i32 {
+            self.reopen_errno.store(errno, SeqCst);
+        }
         result
     }
 
@@ -304,7 +308,7 @@ impl LogFile {
         let rotated = self.noting_errno(|| {
             self.descriptor.exclusively(|| rotation::rotate(self, |stat| is_due(self, stat)))
         });
-        if rotated.is_err() {
+        if rotated.is_err_and(|errno| errno != Errno::EBUSY) {
             self.failed_at.store(now, SeqCst);
         }
     }
@@ -370,7 +374,9 @@ fn absolute(path: &CStr) -> Result<Text> {
         whole.join(&[path.to_bytes()])
     } else {
         let mut folder = PathBuffer::new();
-        folder.working_directory().and_then(|folder| whole.join(&[folder.to_bytes(), b"/", path.to_bytes()]))
+        folder
+            .working_directory()
+            .and_then(|folder| whole.join(&[folder.to_bytes(), b"/", path.to_bytes()]))
     };
     let whole = whole.or_cannot_at("use the path", path)?;
     Text::new(whole.to_bytes()).or_cannot_at("use the path", path)

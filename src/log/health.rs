@@ -1,14 +1,18 @@
 //! What a target did not take: counted, and told in a line of its own as soon as one is taken.
 
-use std::sync::atomic::{
-    AtomicI32,
-    Ordering::{Relaxed, SeqCst},
+use std::{
+    os::fd::BorrowedFd,
+    sync::atomic::{
+        AtomicBool, AtomicI32,
+        Ordering::{Relaxed, SeqCst},
+    },
 };
 
 use nix::errno::Errno;
 
 use super::line::Line;
 use crate::sys::{
+    file,
     memory::Buffer,
     process::{OfProcess, generation},
 };
@@ -19,7 +23,13 @@ pub struct Health {
     lost: OfProcess,
     /// Those of them that no line has told of yet.
     untold: OfProcess,
+    /// Whoever reads it did not for long when we last waited, and has not since.
+    is_stuck: AtomicBool,
 }
+
+/// How long a reader who is behind is waited for: so often, so many microseconds.
+const WAITS: u32 = 3;
+const WAIT_US: u32 = 200;
 
 /// What the program is told.
 #[derive(Clone, Copy, Default)]
@@ -30,7 +40,12 @@ pub struct Told {
 
 impl Health {
     pub const fn new() -> Self {
-        Health { errno: AtomicI32::new(0), lost: OfProcess::new(), untold: OfProcess::new() }
+        Health {
+            errno: AtomicI32::new(0),
+            lost: OfProcess::new(),
+            untold: OfProcess::new(),
+            is_stuck: AtomicBool::new(false),
+        }
     }
 
     pub fn told(&self) -> Told {
@@ -55,6 +70,33 @@ impl Health {
             Ok(()) => self.errno.store(0, SeqCst),
             Err(errno) => self.lose(errno, 0),
         }
+    }
+
+    /// Writes what must not wait, and for a moment waits all the same, so that a burst of lines is not lost
+    /// to a reader who is only a little behind.
+    pub fn patiently<T>(
+        &self,
+        fd: BorrowedFd,
+        write: impl Fn() -> nix::Result<T>,
+    ) -> nix::Result<T> {
+        let mut written = write();
+        for _ in 0..WAITS {
+            if written.as_ref().err() != Some(&Errno::EAGAIN) {
+                if self.is_stuck.load(Relaxed) {
+                    self.is_stuck.store(false, SeqCst);
+                }
+                return written;
+            }
+            if self.is_stuck.load(SeqCst) {
+                return written;
+            }
+            let _ = file::is_writable_within(fd, WAIT_US);
+            written = write();
+        }
+        if written.as_ref().err() == Some(&Errno::EAGAIN) {
+            self.is_stuck.store(true, SeqCst);
+        }
+        written
     }
 
     /// One more, and so many that were not told of.

@@ -1,7 +1,7 @@
 //! Stderr: a terminal, a supervisor's pipe, or the journal's socket. It belongs to the program, and whoever
 //! reads it may have stopped to.
 
-use std::io::IoSlice;
+use std::{io::IoSlice, os::fd::BorrowedFd};
 
 use nix::errno::Errno;
 
@@ -42,26 +42,27 @@ impl Stderr {
                 header.push(line.speaker.name);
                 header.push(b": ");
             }
-            write(&[header.as_bytes(), line.text, b"\n"].map(IoSlice::new))
+            let pieces = [header.as_bytes(), line.text, b"\n"].map(IoSlice::new);
+            let stderr = file::borrowed(2).ok_or(Errno::EBADF)?;
+            self.health.patiently(stderr, || write(stderr, &pieces))
         });
     }
 }
 
 /// Whole, or not at all.
-fn write(pieces: &[IoSlice; 3]) -> nix::Result<()> {
+fn write(stderr: BorrowedFd, pieces: &[IoSlice; 3]) -> nix::Result<()> {
     let length: usize = pieces.iter().map(|piece| piece.len()).sum();
-    let stderr = file::borrowed(2).ok_or(Errno::EBADF)?;
     let written = match socket::send_pieces(stderr, pieces) {
         Err(Errno::ENOTSOCK) => {
-            // A pipe that is writable has room for PIPE_BUF bytes, which is more than a line.
-            if !file::is_writable(stderr)? {
+            // A pipe that is writable has room for PIPE_BUF bytes, which is as much as a line.
+            if !file::is_writable_within(stderr, 0)? {
                 return Err(Errno::EAGAIN);
             }
             signal::without(libc::SIGPIPE, Errno::EPIPE, || file::write_pieces(stderr, pieces))?
         }
         sent => sent?,
     };
-    if written == length { Ok(()) } else { Err(Errno::EAGAIN) }
+    if written == length { Ok(()) } else { Err(Errno::ENOSPC) }
 }
 
 /// Whether JOURNAL_STREAM says that stderr is the journal: "DEVICE:INODE".

@@ -62,16 +62,16 @@ impl Zone {
             [now.microsecond, minutes.wrapping_div(60), minutes.wrapping_rem(60)].map(two_digits);
         let sign = if offset < 0 { b'-' } else { b'+' };
         [
-            a, b, c, d, b'-', e, f, b'-', g, h, b'T', i, j, b':', k, l, b':', m, n, b'.', o, p, q, r,
-            s, t, sign, u, v, b':', w, x,
+            a, b, c, d, b'-', e, f, b'-', g, h, b'T', i, j, b':', k, l, b':', m, n, b'.', o, p, q,
+            r, s, t, sign, u, v, b':', w, x,
         ]
     }
 
     /// "Nov 25 16:05:59", with a space before a day below 10.
     pub fn rfc3164(&self, now: Moment) -> [u8; 15] {
         const MONTHS: [[u8; 3]; 12] = [
-            *b"Jan", *b"Feb", *b"Mar", *b"Apr", *b"May", *b"Jun", *b"Jul", *b"Aug", *b"Sep", *b"Oct",
-            *b"Nov", *b"Dec",
+            *b"Jan", *b"Feb", *b"Mar", *b"Apr", *b"May", *b"Jun", *b"Jul", *b"Aug", *b"Sep",
+            *b"Oct", *b"Nov", *b"Dec",
         ];
         let local = Local::new(now.second + i64::from(self.offset(now.second)));
         let month = MONTHS.get((local.month as usize).wrapping_sub(1));
@@ -114,8 +114,8 @@ impl Local {
         let of_day = seconds.rem_euclid(DAY) as u32;
         let era = days.div_euclid(146_097);
         let of_era = days.rem_euclid(146_097) as u32;
-        let leaps = of_era.wrapping_div(1460) - of_era.wrapping_div(36_524)
-            + of_era.wrapping_div(146_096);
+        let leaps =
+            of_era.wrapping_div(1460) - of_era.wrapping_div(36_524) + of_era.wrapping_div(146_096);
         let year = (of_era - leaps).wrapping_div(365);
         let of_year = of_era - (365 * year + (year >> 2) - year.wrapping_div(100));
         let month = (5 * of_year + 2).wrapping_div(153);

@@ -15,7 +15,8 @@ use super::{
 };
 
 /// Those of a program's own faults, and of abort(3).
-const SIGNALS: [c_int; 5] = [libc::SIGSEGV, libc::SIGABRT, libc::SIGBUS, libc::SIGFPE, libc::SIGILL];
+const SIGNALS: [c_int; 5] =
+    [libc::SIGSEGV, libc::SIGABRT, libc::SIGBUS, libc::SIGFPE, libc::SIGILL];
 
 /// What is known of a crash.
 pub struct Crash {
@@ -104,9 +105,7 @@ fn make_alternate_stack() -> nix::Result<()> {
     }
     let kind = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_STACK;
     // SAFETY: new memory, wherever there is room.
-    let start = unsafe {
-        libc::mmap(ptr::null_mut(), GUARD + STACK, libc::PROT_NONE, kind, -1, 0)
-    };
+    let start = unsafe { libc::mmap(ptr::null_mut(), GUARD + STACK, libc::PROT_NONE, kind, -1, 0) };
     if start == libc::MAP_FAILED {
         return Err(Errno::last());
     }

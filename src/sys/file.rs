@@ -121,11 +121,12 @@ pub fn write_pieces(fd: BorrowedFd, pieces: &[IoSlice]) -> nix::Result<usize> {
     .map(|count| count as usize)
 }
 
-/// Whether writing a little would not wait. EPIPE: nobody reads it.
-pub fn is_writable(fd: BorrowedFd) -> nix::Result<bool> {
+/// Whether writing a little would not wait, now or in so many microseconds. EPIPE: nobody reads it.
+pub fn is_writable_within(fd: BorrowedFd, limit_us: u32) -> nix::Result<bool> {
     let mut polled = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
-    // SAFETY: one entry, which lives across the call.
-    retry(|| check(unsafe { libc::poll(&mut polled, 1, 0) }))?;
+    let limit = libc::timespec { tv_sec: 0, tv_nsec: i64::from(limit_us) * 1000 };
+    // SAFETY: one entry and a time, which live across the call, and no mask.
+    check(unsafe { libc::ppoll(&mut polled, 1, &limit, core::ptr::null()) })?;
     if polled.revents & libc::POLLNVAL != 0 {
         return Err(Errno::EBADF);
     }
