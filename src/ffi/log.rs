@@ -72,13 +72,18 @@ pub struct rsd_log_options {
 /// Instead of openlog(3), with as many targets at once as are asked for. Each of them goes on when it can
 /// again: a syslog daemon or journald that is not there yet, is restarted, or takes no more lines; a file
 /// that cannot be written. What could not be written meanwhile is counted, and the next line that can be is
-/// preceded by one that tells how many were lost. Nothing but the file system itself (a disk, NFS) makes
-/// rsd_log() wait.
+/// preceded by one that tells how many were lost. What makes rsd_log() wait is the file system (a disk, NFS), and
+/// a reader of syslog, the journal or stderr who is behind: for less than a millisecond, and not again
+/// until that reader takes a line.
 ///
 /// The file is a regular file with one name, no symbolic link. It is looked for once a second, when there is a
 /// line: if it was removed or replaced, the new one is opened or made; if it was moved away, a second later.
 /// Where that fails the old one is kept. A file that was truncated (copytruncate) is written on from its new
 /// end.
+///
+/// A line is in the kernel when rsd_log() returns, and is one write(2): what ends the process after that loses
+/// nothing, and lines of several processes do not mix. (A process that SIGKILL ends within the call may leave
+/// the beginning of its line before the next one.)
 ///
 /// If the call fails, the log stays as it was. Before the first call lines go to stderr.
 ///

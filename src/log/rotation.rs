@@ -29,9 +29,6 @@ pub struct Rotation {
     pub age_s: i64,
 }
 
-/// No more names than so many are looked at.
-const NAMES_MAX: u32 = 100_000;
-
 /// Rotates, if that is still due when we have the lock.
 #[inline(never)]
 pub fn rotate(log: &LogFile, is_due: impl Fn(&FileStat) -> bool) -> nix::Result<()> {
@@ -105,23 +102,28 @@ impl Names<'_> {
     /// in use, and one that is not is given up.
     fn make_room(&self, count: u32) -> nix::Result<u32> {
         let mut free = None;
-        for number in 1..NAMES_MAX {
+        for number in 1..count {
             if !self.exists(number)? {
-                if number >= count {
-                    return Ok(free.unwrap_or(number));
-                }
-                free = free.or(Some(number));
-            } else if number >= count && !self.is_in_use(number) {
-                match free {
-                    // Replaced by the one before it.
-                    None => free = Some(number),
-                    Some(_) if number > count => {
-                        self.with(number, |name| file::unlink_at(AT_FDCWD, name))?;
-                    }
-                    Some(_) => {}
-                }
+                free = Some(number);
+                break;
             }
         }
-        free.ok_or(Errno::ENOSPC)
+        for number in count..=u32::MAX {
+            if !self.exists(number)? {
+                return Ok(free.unwrap_or(number));
+            }
+            if self.is_in_use(number) {
+                continue;
+            }
+            match free {
+                // Replaced by the one before it.
+                None => free = Some(number),
+                Some(_) if number > count => {
+                    self.with(number, |name| file::unlink_at(AT_FDCWD, name))?;
+                }
+                Some(_) => {}
+            }
+        }
+        Err(Errno::ENOSPC)
     }
 }
