@@ -299,7 +299,7 @@ impl LogFile {
     }
 
     fn would_be_too_long(&self, stat: &FileStat, length: u64) -> bool {
-        stat.st_size as u64 + length > self.rotation.limit
+        stat.st_size > 0 && stat.st_size as u64 + length > self.rotation.limit
     }
 
     #[cold]
