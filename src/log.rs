@@ -21,7 +21,7 @@ use std::{
 
 use nix::{sys::stat::Mode, unistd::getpid};
 
-pub use self::{datagrams::FIELDS_MAX, health::Told, line::TEXT_MAX, rotation::Rotation};
+pub(crate) use self::{datagrams::FIELDS_MAX, line::TEXT_MAX};
 use self::{
     datagrams::{Datagrams, Protocol},
     file::LogFile,
@@ -29,6 +29,7 @@ use self::{
     stderr::Stderr,
     time::Zone,
 };
+pub use self::{health::Told, rotation::Rotation};
 use crate::{
     error::{self, OrCannot, Result},
     signals,

@@ -6,13 +6,13 @@ use super::time::Zone;
 use crate::sys::{memory::Buffer, time::Moment};
 
 /// How long a line may be; also in the header.
-pub const LINE_MAX: usize = 4096;
+pub(crate) const LINE_MAX: usize = 4096;
 
 /// How long its text may be: the rest is for what stands before it.
-pub const TEXT_MAX: usize = LINE_MAX - 256;
+pub(crate) const TEXT_MAX: usize = LINE_MAX - 256;
 
 /// How long a program's name may be.
-pub const NAME_MAX: usize = 64;
+pub(crate) const NAME_MAX: usize = 64;
 
 /// What stands before the text.
 pub type Header = Buffer<256>;
