@@ -1222,8 +1222,6 @@ int rsd_next_signal(struct rsd_signal_info *info);
  */
 const char *rsd_version(void);
 
-extern void tzset(void);
-
 #ifdef __cplusplus
 }  // extern "C"
 #endif
