@@ -9,6 +9,7 @@
 
 #include <ctype.h>
 #include <fcntl.h>
+#include <stdint.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <syslog.h>
@@ -23,23 +24,29 @@ struct line {
     size_t length; /* with its newline */
 };
 
-/* The whole file and a NUL; freed by nobody. Empty where there is none. */
+/* The whole file, ended with NUL; nothing where there is none. Kept until the program ends. */
 static inline char *contents_of(const char *path, size_t *length)
 {
+    static struct text {
+        struct text *before;
+        char bytes[];
+    } *latest;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    struct stat stat;
-    *length = 0;
-    if (fd == -1)
-        return calloc(1, 1);
-    check(fstat(fd, &stat) == 0);
+    struct stat stat = { .st_size = 0 };
+    check(fd == -1 || fstat(fd, &stat) == 0);
     size_t room = (size_t)stat.st_size;
-    char *text = malloc(room + 1);
+    struct text *text = malloc(sizeof *text + room + 1);
+    check(text != NULL);
+    text->before = latest;
+    latest = text;
     ssize_t got;
-    while (*length < room && (got = read(fd, text + *length, room - *length)) > 0)
-        *length += (size_t)got;
-    close(fd);
-    text[*length] = '\0';
-    return text;
+    for (*length = 0; *length < room; *length += (size_t)got)
+        if ((got = read(fd, text->bytes + *length, room - *length)) <= 0)
+            break;
+    text->bytes[*length] = '\0';
+    if (fd != -1)
+        close(fd);
+    return text->bytes;
 }
 
 static inline char *text_of(const char *path)
@@ -125,10 +132,7 @@ static inline void check_last(const char *path, const char *text)
 
 static inline int file_contains(const char *path, const char *piece)
 {
-    char *text = text_of(path);
-    int found = strstr(text, piece) != NULL;
-    free(text);
-    return found;
+    return strstr(text_of(path), piece) != NULL;
 }
 
 static inline void await_text(const char *path, const char *piece)
@@ -201,7 +205,7 @@ static inline int count_message(struct tally *tally, const char *message)
 /* Counts the lines of a file; nothing where there is none. How many there were. */
 static inline unsigned count_lines(struct tally *tally, const char *path)
 {
-    char *whole = text_of(path), *rest = whole, *text;
+    char *rest = text_of(path), *text;
     unsigned count = 0;
     for (; (text = next_text(&rest)) != NULL; count++) {
         struct line line;
@@ -217,7 +221,6 @@ static inline unsigned count_lines(struct tally *tally, const char *path)
         }
         free(copy);
     }
-    free(whole);
     return count;
 }
 
