@@ -30,7 +30,7 @@ use self::{
     time::Zone,
 };
 use crate::{
-    error::{OrCannot, Result},
+    error::{self, OrCannot, Result},
     signals,
     sys::{
         memory::{Buffer, Published},
@@ -78,27 +78,16 @@ static STDERR: Stderr = Stderr::plain();
 
 /// `rsd_open_log`
 pub fn open(options: &Options) -> Result<()> {
-    let file = match options.file {
-        Some(path) => Some(LogFile::open(path, options)?),
-        None => None,
-    };
-    let log = Log {
-        name: shown_name(options.name.unwrap_or(process::name())),
-        facility: options.facility,
-        zone: Zone::local(),
-        file,
-        syslog: options.to_syslog.then(|| Datagrams::new(Protocol::Syslog)),
-        journal: options.to_journal.then(|| Datagrams::new(Protocol::Journal)),
-        stderr: options.to_stderr.then(Stderr::new),
-        reopen_signal: options.reopen_signal,
-    };
     let before = LOG.get();
     let signal_before = before.and_then(|log| log.reopen_signal);
     signals::claim_reopen(signal_before, options.reopen_signal)?;
-    let log = match LOG.publish(log).or_cannot("open the log") {
+    let opened = Log::open(options).and_then(|log| LOG.publish(log).or_cannot("open the log"));
+    let log = match opened {
         Ok(log) => log,
         Err(error) => {
-            let _ = signals::claim_reopen(options.reopen_signal, signal_before);
+            error::keeping_sentence(|| {
+                let _ = signals::claim_reopen(options.reopen_signal, signal_before);
+            });
             return Err(error);
         }
     };
@@ -121,6 +110,23 @@ fn shown_name(name: &CStr) -> Buffer<NAME_MAX> {
 }
 
 impl Log {
+    fn open(options: &Options) -> Result<Self> {
+        let file = match options.file {
+            Some(path) => Some(LogFile::open(path, options)?),
+            None => None,
+        };
+        Ok(Log {
+            name: shown_name(options.name.unwrap_or(process::name())),
+            facility: options.facility,
+            zone: Zone::local(),
+            file,
+            syslog: options.to_syslog.then(|| Datagrams::new(Protocol::Syslog)),
+            journal: options.to_journal.then(|| Datagrams::new(Protocol::Journal)),
+            stderr: options.to_stderr.then(Stderr::new),
+            reopen_signal: options.reopen_signal,
+        })
+    }
+
     fn close(&self) {
         self.file.as_ref().map(LogFile::close);
         [&self.syslog, &self.journal].into_iter().flatten().for_each(Datagrams::close);

@@ -200,7 +200,7 @@ unsafe extern "C" {
 
 /// Log a text as it is.
 ///
-/// As rsd_log(), without a format.
+/// As rsd_log(), without a format. It needs 32 KiB of stack, which an alternate one may not have.
 ///
 /// @param level  LOG_EMERG to LOG_DEBUG; what stands there of a facility is ignored
 /// @param text   NULL: nothing is logged
@@ -392,7 +392,9 @@ pub unsafe extern "C" fn rsd_log_allows(
 /// What is written there, by a child and by the programs it executes, goes through the log line by line,
 /// also after it was rotated or reopened: rsd_dispatch() and rsd_wait() read it. A line of more than
 /// RSD_LOG_LINE_MAX bytes becomes several. If the daemon does not read for a while, the child waits; so this
-/// is nothing for the daemon's own stdout. It ends when the last copy of the descriptor is closed.
+/// is nothing for the daemon's own stdout. It ends when the last copy of the descriptor is closed. What
+/// is still in it when the daemon ends is lost. A forked child reads nothing of its parent's: call this after
+/// daemonize().
 ///
 /// @param level  LOG_EMERG to LOG_DEBUG, of all its lines
 /// @return       a close-on-exec descriptor to write to, for dup2(2) in the child, to be closed by the

@@ -66,9 +66,9 @@ pub struct LogFile {
 }
 
 /// A file that was just opened.
-pub struct Opened {
-    pub fd: OwnedFd,
-    pub stat: FileStat,
+struct Opened {
+    fd: OwnedFd,
+    stat: FileStat,
 }
 
 impl LogFile {
@@ -103,7 +103,7 @@ impl LogFile {
 
     /// What stands at the path now, or a new file.
     #[inline(never)]
-    pub fn open_new(&self) -> nix::Result<Opened> {
+    fn open_new(&self) -> nix::Result<Opened> {
         let path = self.path.as_c_str();
         let always = OFlag::O_WRONLY
             | OFlag::O_APPEND
@@ -148,7 +148,7 @@ impl LogFile {
     /// Writes to this file from now on. Whoever rotates sees by the lock that somebody does, and does not
     /// remove it (on a file system without locks he does not see it).
     #[inline(never)]
-    pub fn take(&self, opened: Opened) -> nix::Result<()> {
+    fn take(&self, opened: Opened) -> nix::Result<()> {
         let _ = file::try_lock(opened.fd.as_fd(), Lock::Shared);
         let now = now().second;
         let is_empty = opened.stat.st_size == 0;
@@ -158,7 +158,6 @@ impl LogFile {
         self.note_size(&opened.stat);
         self.is_torn.store(false, SeqCst);
         self.is_missing.store(false, SeqCst);
-        self.redirect_stdio();
         Ok(())
     }
 
@@ -198,6 +197,7 @@ impl LogFile {
                 break;
             }
         }
+        self.redirect_stdio();
         Ok(())
     }
 
@@ -299,7 +299,7 @@ impl LogFile {
     }
 
     fn would_be_too_long(&self, stat: &FileStat, length: u64) -> bool {
-        stat.st_size as u64 + length > self.rotation.limit
+        stat.st_size > 0 && stat.st_size as u64 + length > self.rotation.limit
     }
 
     #[cold]
