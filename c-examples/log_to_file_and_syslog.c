@@ -12,7 +12,6 @@
  */
 #define _DEFAULT_SOURCE
 #include <err.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,7 +26,7 @@ static double number(const char *name, const char *text)
     char *end;
     double value = strtod(text, &end);
 
-    if (end == text || *end != '\0' || !(value > 0 && value <= INT_MAX))
+    if (end == text || *end != '\0' || !(value > 0 && value <= 24 * 3600 * 1000))
         errx(2, "%s %s makes no sense", name, text);
     return value;
 }

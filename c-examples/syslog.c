@@ -11,7 +11,9 @@
  */
 #define _POSIX_C_SOURCE 200809L
 #include <err.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <syslog.h>
 #include <unistd.h>
 
@@ -28,7 +30,7 @@ int main(int argc, char *argv[])
 
     int file = open(argv[1], O_RDONLY | O_CLOEXEC);
     if (file == -1)
-        rsd_log(LOG_ERR, "cannot read %s: %m", argv[1]);
+        rsd_log(LOG_ERR, "cannot read %s: %s", argv[1], strerror(errno));
     else if (lseek(file, 0, SEEK_END) == 0)
         rsd_log(LOG_WARNING, "%s is empty", argv[1]);
     else
