@@ -7,6 +7,7 @@
 #![allow(dead_code)] // each test file uses its part
 
 pub mod foreground;
+pub mod lines;
 pub mod log;
 pub mod rig;
 
