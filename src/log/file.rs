@@ -21,7 +21,7 @@ use super::{
     Options,
     descriptor::Descriptor,
     health::Health,
-    line::Line,
+    line::{Line, Whole},
     rotation::{self, Rotation},
 };
 use crate::{
@@ -30,7 +30,6 @@ use crate::{
     sys::{
         file::{self, Lock, PathBuffer, Text},
         load::Identity,
-        memory::Buffer,
         signal,
         time::now,
     },
@@ -223,7 +222,7 @@ impl LogFile {
             self.look(now);
         }
         self.health.deliver(line, |line| {
-            let mut whole = Buffer::new();
+            let mut whole = Whole::new();
             // Ends one that was written in part, as happens when the disk is full.
             let is_torn = self.is_torn.load(Relaxed);
             if is_torn {
