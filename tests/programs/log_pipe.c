@@ -158,6 +158,7 @@ static void much(void)
     await_end_of_pipes(before);
     check_ends_well(one);
     check_ends_well(two);
+    int next[2] = { 1, 1 };
     for (int file = 999; file >= 0; file--) {
         char name[16];
         struct line line;
