@@ -21,7 +21,7 @@ use std::{
 
 use nix::{sys::stat::Mode, unistd::getpid};
 
-pub use self::{datagrams::FIELDS_MAX, health::Told, line::TEXT_MAX, rotation::Rotation};
+pub(crate) use self::{datagrams::FIELDS_MAX, line::TEXT_MAX};
 use self::{
     datagrams::{Datagrams, Protocol},
     file::LogFile,
@@ -29,8 +29,9 @@ use self::{
     stderr::Stderr,
     time::Zone,
 };
+pub use self::{health::Told, rotation::Rotation};
 use crate::{
-    error::{OrCannot, Result},
+    error::{self, OrCannot, Result},
     signals,
     sys::{
         memory::{Buffer, Published},
@@ -78,27 +79,16 @@ static STDERR: Stderr = Stderr::plain();
 
 /// `rsd_open_log`
 pub fn open(options: &Options) -> Result<()> {
-    let file = match options.file {
-        Some(path) => Some(LogFile::open(path, options)?),
-        None => None,
-    };
-    let log = Log {
-        name: shown_name(options.name.unwrap_or(process::name())),
-        facility: options.facility,
-        zone: Zone::local(),
-        file,
-        syslog: options.to_syslog.then(|| Datagrams::new(Protocol::Syslog)),
-        journal: options.to_journal.then(|| Datagrams::new(Protocol::Journal)),
-        stderr: options.to_stderr.then(Stderr::new),
-        reopen_signal: options.reopen_signal,
-    };
     let before = LOG.get();
     let signal_before = before.and_then(|log| log.reopen_signal);
     signals::claim_reopen(signal_before, options.reopen_signal)?;
-    let log = match LOG.publish(log).or_cannot("open the log") {
+    let opened = Log::open(options).and_then(|log| LOG.publish(log).or_cannot("open the log"));
+    let log = match opened {
         Ok(log) => log,
         Err(error) => {
-            let _ = signals::claim_reopen(options.reopen_signal, signal_before);
+            error::keeping_sentence(|| {
+                let _ = signals::claim_reopen(options.reopen_signal, signal_before);
+            });
             return Err(error);
         }
     };
@@ -116,11 +106,28 @@ pub fn open(options: &Options) -> Result<()> {
 fn shown_name(name: &CStr) -> Buffer<NAME_MAX> {
     let mut room = Buffer::new();
     let mut shown = Buffer::new();
-    shown.push(line::visible(name.to_bytes(), &mut room));
+    shown.push(line::visible(name.to_bytes(), NAME_MAX, &mut room));
     shown
 }
 
 impl Log {
+    fn open(options: &Options) -> Result<Self> {
+        let file = match options.file {
+            Some(path) => Some(LogFile::open(path, options)?),
+            None => None,
+        };
+        Ok(Log {
+            name: shown_name(options.name.unwrap_or(process::name())),
+            facility: options.facility,
+            zone: Zone::local(),
+            file,
+            syslog: options.to_syslog.then(|| Datagrams::new(Protocol::Syslog)),
+            journal: options.to_journal.then(|| Datagrams::new(Protocol::Journal)),
+            stderr: options.to_stderr.then(Stderr::new),
+            reopen_signal: options.reopen_signal,
+        })
+    }
+
     fn close(&self) {
         self.file.as_ref().map(LogFile::close);
         [&self.syslog, &self.journal].into_iter().flatten().for_each(Datagrams::close);
@@ -128,12 +135,14 @@ impl Log {
 
     #[inline(never)]
     fn put(&self, level: c_int, text: &[u8], fields: &[&CStr]) {
+        let mut room = Buffer::new();
         let speaker = Speaker {
             name: self.name.as_bytes(),
             pid: pid(),
             facility: self.facility,
             zone: &self.zone,
         };
+        let text = line::visible(text, speaker.text_max(level), &mut room);
         let line = Line { speaker: &speaker, level, now: now(), text, fields };
         if let Some(file) = &self.file {
             file.put(&line);
@@ -181,16 +190,16 @@ pub fn set_level(level: c_int) -> c_int {
 
 /// Async-signal-safe.
 pub fn write(priority: c_int, text: &[u8], fields: &[&CStr]) {
-    let mut room = Buffer::new();
-    let text = line::visible(text, &mut room);
     let level = level_of(priority);
     match LOG.get() {
         Some(log) => log.put(level, text, fields),
         None => {
+            let mut room = Buffer::new();
             let zone = const { &Zone::utc() };
             let name = shown_name(process::name());
             let speaker =
                 Speaker { name: name.as_bytes(), pid: pid(), facility: libc::LOG_DAEMON, zone };
+            let text = line::visible(text, speaker.text_max(level), &mut room);
             STDERR.put(&Line { speaker: &speaker, level, now: now(), text, fields });
         }
     }

@@ -72,13 +72,18 @@ pub struct rsd_log_options {
 /// Instead of openlog(3), with as many targets at once as are asked for. Each of them goes on when it can
 /// again: a syslog daemon or journald that is not there yet, is restarted, or takes no more lines; a file
 /// that cannot be written. What could not be written meanwhile is counted, and the next line that can be is
-/// preceded by one that tells how many were lost. Nothing but the file system itself (a disk, NFS) makes
-/// rsd_log() wait.
+/// preceded by one that tells how many were lost. What makes rsd_log() wait is the file system (a disk, NFS), and
+/// a reader of syslog, the journal or stderr who is behind: for less than a millisecond, and not again
+/// until that reader takes a line.
 ///
 /// The file is a regular file with one name, no symbolic link. It is looked for once a second, when there is a
 /// line: if it was removed or replaced, the new one is opened or made; if it was moved away, a second later.
 /// Where that fails the old one is kept. A file that was truncated (copytruncate) is written on from its new
 /// end.
+///
+/// A line is in the kernel when rsd_log() returns, and is one write(2): what ends the process after that loses
+/// nothing, and lines of several processes do not mix. (A process that SIGKILL ends within the call may leave
+/// the beginning of its line before the next one.)
 ///
 /// If the call fails, the log stays as it was. Before the first call lines go to stderr.
 ///
@@ -195,7 +200,7 @@ unsafe extern "C" {
 
 /// Log a text as it is.
 ///
-/// As rsd_log(), without a format.
+/// As rsd_log(), without a format. It needs 32 KiB of stack, which an alternate one may not have.
 ///
 /// @param level  LOG_EMERG to LOG_DEBUG; what stands there of a facility is ignored
 /// @param text   NULL: nothing is logged
@@ -273,7 +278,7 @@ pub extern "C" fn rsd_set_log_level(level: c_int) -> c_int {
 /// go of: no line is lost, and if it cannot be opened, the old one stays.
 ///
 /// @return  0, also without a file, or -1 with errno set and the old file kept:
-///          EBUSY  the file is being reopened or rotated already
+///          EALREADY  the file is being reopened or rotated by another thread
 ///          or as for rsd_open_log()
 ///
 /// Thread-safe. Not async-signal-safe; see reopen_signal of rsd_log_options. Since 0.1.
@@ -387,7 +392,9 @@ pub unsafe extern "C" fn rsd_log_allows(
 /// What is written there, by a child and by the programs it executes, goes through the log line by line,
 /// also after it was rotated or reopened: rsd_dispatch() and rsd_wait() read it. A line of more than
 /// RSD_LOG_LINE_MAX bytes becomes several. If the daemon does not read for a while, the child waits; so this
-/// is nothing for the daemon's own stdout. It ends when the last copy of the descriptor is closed.
+/// is nothing for the daemon's own stdout. It ends when the last copy of the descriptor is closed. What
+/// is still in it when the daemon ends is lost. A forked child reads nothing of its parent's: call this after
+/// daemonize().
 ///
 /// @param level  LOG_EMERG to LOG_DEBUG, of all its lines
 /// @return       a close-on-exec descriptor to write to, for dup2(2) in the child, to be closed by the

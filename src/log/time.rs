@@ -53,18 +53,23 @@ impl Zone {
         let offset = self.offset(now.second);
         let local = Local::new(now.second + i64::from(offset));
         let minutes = offset.unsigned_abs().wrapping_div(60);
-        let [[a, b], [c, d]] = [local.year.wrapping_div(100), local.year].map(two_digits);
-        let [[e, f], [g, h], [i, j]] = [local.month, local.day, local.hour].map(two_digits);
-        let [[k, l], [m, n]] = [local.minute, local.second].map(two_digits);
-        let micros = [now.microsecond.wrapping_div(10_000), now.microsecond.wrapping_div(100)];
-        let [[o, p], [q, r]] = micros.map(two_digits);
-        let [[s, t], [u, v], [w, x]] =
-            [now.microsecond, minutes.wrapping_div(60), minutes.wrapping_rem(60)].map(two_digits);
-        let sign = if offset < 0 { b'-' } else { b'+' };
-        [
-            a, b, c, d, b'-', e, f, b'-', g, h, b'T', i, j, b':', k, l, b':', m, n, b'.', o, p, q,
-            r, s, t, sign, u, v, b':', w, x,
-        ]
+        let mut stamp = *b"0000-00-00T00:00:00.000000+00:00";
+        put(&mut stamp, 0, local.year.wrapping_div(100));
+        put(&mut stamp, 2, local.year);
+        put(&mut stamp, 5, local.month);
+        put(&mut stamp, 8, local.day);
+        put(&mut stamp, 11, local.hour);
+        put(&mut stamp, 14, local.minute);
+        put(&mut stamp, 17, local.second);
+        put(&mut stamp, 20, now.microsecond.wrapping_div(10_000));
+        put(&mut stamp, 22, now.microsecond.wrapping_div(100));
+        put(&mut stamp, 24, now.microsecond);
+        if let Some(sign) = stamp.get_mut(26).filter(|_| offset < 0) {
+            *sign = b'-';
+        }
+        put(&mut stamp, 27, minutes.wrapping_div(60));
+        put(&mut stamp, 30, minutes.wrapping_rem(60));
+        stamp
     }
 
     /// "Nov 25 16:05:59", with a space before a day below 10.
@@ -74,19 +79,28 @@ impl Zone {
             *b"Oct", *b"Nov", *b"Dec",
         ];
         let local = Local::new(now.second + i64::from(self.offset(now.second)));
+        let mut stamp = *b"??? 00 00:00:00";
         let month = MONTHS.get((local.month as usize).wrapping_sub(1));
-        let [m, o, n] = month.copied().unwrap_or(*b"???");
-        let [d, a] = two_digits(local.day);
-        let d = if d == b'0' { b' ' } else { d };
-        let [[h, i], [j, k], [s, t]] = [local.hour, local.minute, local.second].map(two_digits);
-        [m, o, n, b' ', d, a, b' ', h, i, b':', j, k, b':', s, t]
+        stamp.iter_mut().zip(month.into_iter().flatten()).for_each(|(to, from)| *to = *from);
+        put(&mut stamp, 4, local.day);
+        if let Some(ten) = stamp.get_mut(4).filter(|_| local.day < 10) {
+            *ten = b' ';
+        }
+        put(&mut stamp, 7, local.hour);
+        put(&mut stamp, 10, local.minute);
+        put(&mut stamp, 13, local.second);
+        stamp
     }
 }
 
-/// The last two.
-fn two_digits(number: u32) -> [u8; 2] {
+/// The last two digits of a number.
+#[inline(always)] // the compiler knows the places then
+fn put(stamp: &mut [u8], at: usize, number: u32) {
     let digit = |number: u32| b'0' + number.wrapping_rem(10) as u8;
-    [digit(number.wrapping_div(10)), digit(number)]
+    if let Some([tens, ones]) = stamp.get_mut(at..at + 2) {
+        *tens = digit(number.wrapping_div(10));
+        *ones = digit(number);
+    }
 }
 
 /// The first second after `before`, and not after `after`, that has this offset.

@@ -7,6 +7,7 @@
 #![allow(dead_code)] // each test file uses its part
 
 pub mod foreground;
+pub mod lines;
 pub mod log;
 pub mod rig;
 
@@ -21,7 +22,7 @@ use std::{
 
 use nix::{
     poll::{PollFd, PollFlags, poll},
-    sys::signal::{Signal, kill},
+    sys::signal::{SigHandler, Signal, kill},
     unistd::Pid,
 };
 
@@ -139,8 +140,23 @@ pub fn example(folder: &Folder, name: &str) -> PathBuf {
     compile(folder, name, &[source], &[])
 }
 
-/// A program of ours, run under what RSDAEMON_TEST_WITH says.
+/// A program of ours, run under what RSDAEMON_TEST_WITH says, and with all signals at their defaults,
+/// whatever the tests have inherited: nohup(1) and shells ignore some.
 pub fn command(program: &Path) -> Command {
+    let mut command = wrapped(program);
+    let reset = || {
+        for signal in [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM] {
+            // SAFETY: the default action runs none of our code.
+            unsafe { nix::sys::signal::signal(signal, SigHandler::SigDfl) }?;
+        }
+        Ok(())
+    };
+    // SAFETY: only system calls between fork and exec.
+    unsafe { std::os::unix::process::CommandExt::pre_exec(&mut command, reset) };
+    command
+}
+
+fn wrapped(program: &Path) -> Command {
     match test_with().as_str() {
         "valgrind" => {
             // A daemon's errors would go to /dev/null: each process writes a file, and make test
