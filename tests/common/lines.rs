@@ -78,8 +78,9 @@ pub fn numbers(log: &str, name: &str) -> Vec<usize> {
 /// How many lines the log says were lost.
 pub fn told_lost(log: &str) -> usize {
     let counts = log.lines().filter_map(|line| {
-        let before = line.split_once(" lost here: ")?.0;
-        before.split(' ').rev().nth(2)?.parse::<usize>().ok()
+        let before =
+            line.split_once(" lost here: ")?.0.trim_end_matches(|c: char| !c.is_ascii_digit());
+        before.rsplit(|c: char| !c.is_ascii_digit()).next()?.parse::<usize>().ok()
     });
     counts.sum()
 }
