@@ -226,21 +226,6 @@ static void file_size(void)
     log_beyond_the_limit();
 }
 
-/* Set between two lines of the same second, most of the times. */
-static void file_size_later(void)
-{
-    for (int round = 0; round < 5; round++) {
-        pid_t child = checked_fork();
-        if (child == 0) {
-            open_log(.file = LOG);
-            log_beyond_the_limit();
-            _exit(0);
-        }
-        check_ends_well(child);
-        check(unlink(LOG) == 0);
-    }
-}
-
 int main(int argc, char *argv[])
 {
     static const struct one_case cases[] = {
@@ -250,7 +235,6 @@ int main(int argc, char *argv[])
         { "not-allowed", not_allowed },
         { "directory-gone", directory_gone },
         { "file-size", file_size },
-        { "file-size-later", file_size_later },
         { NULL, NULL },
     };
     return run_case(cases, argc, argv);
