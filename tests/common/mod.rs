@@ -7,7 +7,9 @@
 #![allow(dead_code)] // each test file uses its part
 
 pub mod foreground;
+pub mod lines;
 pub mod log;
+pub mod namespace;
 pub mod rig;
 
 use std::{
