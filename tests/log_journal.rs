@@ -72,7 +72,7 @@ fn the_rig_of_these_tests_writes_to_nothing_outside() {
     let script = format!(
         "for place in {}; do touch $place/{name} 2>&- && echo wrote to $place/; done
         touch {}/{name}
-        rm -rf /tmp/rsdaemon-canary-* /etc/* /var/*
+        rm -f /tmp/rsdaemon-canary-*
         hostname rsdaemon
         for setting in /proc/sys/*/*; do ! [ -w $setting ] || echo $setting; done",
         places.map(|place| format!("'{place}'")).join(" "),
