@@ -33,6 +33,7 @@ help:
 	@echo "make deps test      install what the tests use (apt), and run them"
 	@echo "make bench          measure against hand-written C and other libraries"
 	@echo "make bench-loop     the main loop alone"
+	@echo "make bench-log      the log alone"
 	@echo "make header         write include/rsdaemon.h from the sources"
 
 # --- the shipping form -------------------------------------------------------------------------

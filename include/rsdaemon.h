@@ -122,26 +122,6 @@
 #define RSD_SIGNAL_SECOND_ENDS 2
 
 /**
- * How many fields, and how many bytes of them, a line has at most.
- */
-#define FIELDS_MAX 16
-
-/**
- * How long a line may be; also in the header.
- */
-#define LINE_MAX 4096
-
-/**
- * How long its text may be: the rest is for what stands before it.
- */
-#define TEXT_MAX (LINE_MAX - 256)
-
-/**
- * How long a program's name may be.
- */
-#define NAME_MAX 64
-
-/**
  * Called from rsd_dispatch() or rsd_wait() when a watched child has ended and was waited for.
  *
  * @param pid     the child
@@ -920,7 +900,7 @@ int rsd_set_log_level(int level);
  * go of: no line is lost, and if it cannot be opened, the old one stays.
  *
  * @return  0, also without a file, or -1 with errno set and the old file kept:
- *          EBUSY  the file is being reopened or rotated already
+ *          EALREADY  the file is being reopened or rotated by another thread
  *          or as for rsd_open_log()
  *
  * Thread-safe. Not async-signal-safe; see reopen_signal of rsd_log_options. Since 0.1.
@@ -1241,8 +1221,6 @@ int rsd_next_signal(struct rsd_signal_info *info);
  * Thread-safe and async-signal-safe. Since 0.1.
  */
 const char *rsd_version(void);
-
-extern void tzset(void);
 
 #ifdef __cplusplus
 }  // extern "C"

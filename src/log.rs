@@ -21,7 +21,7 @@ use std::{
 
 use nix::{sys::stat::Mode, unistd::getpid};
 
-pub use self::{datagrams::FIELDS_MAX, health::Told, line::TEXT_MAX, rotation::Rotation};
+pub(crate) use self::{datagrams::FIELDS_MAX, line::TEXT_MAX};
 use self::{
     datagrams::{Datagrams, Protocol},
     file::LogFile,
@@ -29,6 +29,7 @@ use self::{
     stderr::Stderr,
     time::Zone,
 };
+pub use self::{health::Told, rotation::Rotation};
 use crate::{
     error::{self, OrCannot, Result},
     signals,
@@ -105,7 +106,7 @@ pub fn open(options: &Options) -> Result<()> {
 fn shown_name(name: &CStr) -> Buffer<NAME_MAX> {
     let mut room = Buffer::new();
     let mut shown = Buffer::new();
-    shown.push(line::visible(name.to_bytes(), &mut room));
+    shown.push(line::visible(name.to_bytes(), NAME_MAX, &mut room));
     shown
 }
 
@@ -134,12 +135,14 @@ impl Log {
 
     #[inline(never)]
     fn put(&self, level: c_int, text: &[u8], fields: &[&CStr]) {
+        let mut room = Buffer::new();
         let speaker = Speaker {
             name: self.name.as_bytes(),
             pid: pid(),
             facility: self.facility,
             zone: &self.zone,
         };
+        let text = line::visible(text, speaker.text_max(level), &mut room);
         let line = Line { speaker: &speaker, level, now: now(), text, fields };
         if let Some(file) = &self.file {
             file.put(&line);
@@ -187,16 +190,16 @@ pub fn set_level(level: c_int) -> c_int {
 
 /// Async-signal-safe.
 pub fn write(priority: c_int, text: &[u8], fields: &[&CStr]) {
-    let mut room = Buffer::new();
-    let text = line::visible(text, &mut room);
     let level = level_of(priority);
     match LOG.get() {
         Some(log) => log.put(level, text, fields),
         None => {
+            let mut room = Buffer::new();
             let zone = const { &Zone::utc() };
             let name = shown_name(process::name());
             let speaker =
                 Speaker { name: name.as_bytes(), pid: pid(), facility: libc::LOG_DAEMON, zone };
+            let text = line::visible(text, speaker.text_max(level), &mut room);
             STDERR.put(&Line { speaker: &speaker, level, now: now(), text, fields });
         }
     }

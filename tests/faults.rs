@@ -140,6 +140,12 @@ fn signals_children_and_commands_work_or_say_why_not_whatever_fails() {
 
 #[cfg(target_arch = "x86_64")]
 #[test]
+fn each_line_of_the_log_is_in_a_file_or_counted_as_lost_whatever_fails() {
+    check(in_foreground("fault_log", "not accounted for: 0, twice: 0, torn: 0\n"));
+}
+
+#[cfg(target_arch = "x86_64")]
+#[test]
 fn a_program_that_runs_commands_carelessly_is_seen_through() {
     careless(
         in_foreground("fault_careless", "got: <input>\n"),

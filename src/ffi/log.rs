@@ -278,7 +278,7 @@ pub extern "C" fn rsd_set_log_level(level: c_int) -> c_int {
 /// go of: no line is lost, and if it cannot be opened, the old one stays.
 ///
 /// @return  0, also without a file, or -1 with errno set and the old file kept:
-///          EBUSY  the file is being reopened or rotated already
+///          EALREADY  the file is being reopened or rotated by another thread
 ///          or as for rsd_open_log()
 ///
 /// Thread-safe. Not async-signal-safe; see reopen_signal of rsd_log_options. Since 0.1.

@@ -83,7 +83,7 @@ impl Datagrams {
         match self.try_connect() {
             Ok(()) => self.send(self.descriptor.get()?, line),
             // Somebody else is at it, who may be what this handler has interrupted.
-            Err(Errno::EBUSY) => self.send(socket::connect(self.address())?.as_fd(), line),
+            Err(Errno::EALREADY) => self.send(socket::connect(self.address())?.as_fd(), line),
             Err(errno) => Err(errno),
         }
     }
@@ -112,7 +112,7 @@ impl Datagrams {
 }
 
 /// How many fields, and how many bytes of them, a line has at most.
-pub const FIELDS_MAX: usize = 16;
+pub(crate) const FIELDS_MAX: usize = 16;
 const FIELD_BYTES_MAX: usize = 2048;
 
 /// The fields that every line has, up to the text.

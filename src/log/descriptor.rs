@@ -51,12 +51,12 @@ impl Descriptor {
     }
 
     /// Opens it anew, unless that is being done already: by another thread, or by what a signal handler has
-    /// interrupted. EBUSY.
+    /// interrupted. EALREADY.
     pub fn exclusively<T>(&self, open: impl FnOnce() -> nix::Result<T>) -> nix::Result<T> {
         let me = generation();
         let before = self.opener.load(SeqCst);
         if before == me || self.opener.compare_exchange(before, me, SeqCst, SeqCst).is_err() {
-            return Err(Errno::EBUSY);
+            return Err(Errno::EALREADY);
         }
         let opened = open();
         self.opener.store(0, SeqCst);
@@ -69,8 +69,10 @@ impl Descriptor {
         if self.is_ours() {
             file::put_at(fd.as_fd(), self.number.load(SeqCst))?;
         } else {
-            let high = PLACES.iter().find_map(|&least| file::copy_above(fd.as_fd(), least).ok());
-            self.number.store(high.ok_or(Errno::EMFILE)?.into_raw_fd(), SeqCst);
+            let copy = PLACES.into_iter().fold(Err(Errno::EMFILE), |copy, least| {
+                copy.or_else(|_| file::copy_above(fd.as_fd(), least))
+            });
+            self.number.store(copy?.into_raw_fd(), SeqCst);
         }
         self.device.store(new.device, SeqCst);
         self.inode.store(new.inode, SeqCst);

@@ -21,7 +21,7 @@ use super::{
     Options,
     descriptor::Descriptor,
     health::Health,
-    line::Line,
+    line::{Line, Whole},
     rotation::{self, Rotation},
 };
 use crate::{
@@ -30,7 +30,6 @@ use crate::{
     sys::{
         file::{self, Lock, PathBuffer, Text},
         load::Identity,
-        memory::Buffer,
         signal,
         time::now,
     },
@@ -129,7 +128,8 @@ impl LogFile {
         match SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT {
             SFlag::S_IFREG => {}
             SFlag::S_IFDIR => return Err(Errno::EISDIR),
-            _ => return Err(Errno::EINVAL),
+            // What open(2) says of a FIFO that nobody reads.
+            _ => return Err(Errno::ENXIO),
         }
         if stat.st_nlink > 1 {
             return Err(Errno::EMLINK);
@@ -204,8 +204,8 @@ impl LogFile {
     fn noting_errno<T>(&self, act: impl FnOnce() -> nix::Result<T>) -> nix::Result<T> {
         let result = act();
         let errno = result.as_ref().err().map_or(0, |errno| *errno as i32);
-        // EBUSY: somebody else does it, which is no failure of it.
-        if errno != Errno::EBUSY as i32 {
+        // EALREADY: somebody else does it, which is no failure of it.
+        if errno != Errno::EALREADY as i32 {
             self.reopen_errno.store(errno, SeqCst);
         }
         result
@@ -222,7 +222,7 @@ impl LogFile {
             self.look(now);
         }
         self.health.deliver(line, |line| {
-            let mut whole = Buffer::new();
+            let mut whole = Whole::new();
             // Ends one that was written in part, as happens when the disk is full.
             let is_torn = self.is_torn.load(Relaxed);
             if is_torn {
@@ -308,7 +308,7 @@ impl LogFile {
         let rotated = self.noting_errno(|| {
             self.descriptor.exclusively(|| rotation::rotate(self, |stat| is_due(self, stat)))
         });
-        if rotated.is_err_and(|errno| errno != Errno::EBUSY) {
+        if rotated.is_err_and(|errno| errno != Errno::EALREADY) {
             self.failed_at.store(now, SeqCst);
         }
     }
@@ -354,16 +354,13 @@ impl LogFile {
 /// Why a file cannot be the log's.
 #[cold]
 fn refused(errno: Errno, path: &CStr) -> Error {
-    let why: &[u8] = match errno {
-        Errno::EISDIR => b": it is a directory",
-        Errno::ELOOP => b": it is a symbolic link",
-        Errno::EMLINK => b": it has hard links",
-        Errno::EINVAL | Errno::ENXIO => b": it is not a regular file",
-        Errno::EBUSY => b": it is being reopened or rotated already",
-        _ => return Error::cannot_at(errno, "open the log file", path.to_bytes()),
+    let path = path.to_bytes();
+    let (errno, why): (_, &[u8]) = match errno {
+        Errno::ENXIO => (Errno::EINVAL, b" as log file: it is not a regular file"),
+        Errno::EMLINK => (errno, b" as log file: it has hard links"),
+        _ => return Error::cannot_at(errno, "open the log file", path),
     };
-    let errno = if errno == Errno::ENXIO { Errno::EINVAL } else { errno };
-    Error::new(errno, &[b"cannot use ", path.to_bytes(), b" as log file", why])
+    Error::new(errno, &[b"cannot use ", path, why])
 }
 
 /// The path as it is seen from the working directory now.

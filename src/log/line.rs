@@ -6,13 +6,19 @@ use super::time::Zone;
 use crate::sys::{memory::Buffer, time::Moment};
 
 /// How long a line may be; also in the header.
-pub const LINE_MAX: usize = 4096;
+pub(crate) const LINE_MAX: usize = 4096;
 
-/// How long its text may be: the rest is for what stands before it.
-pub const TEXT_MAX: usize = LINE_MAX - 256;
+/// How long a text may be whoever says it: the rest is for what stands before it in the file.
+pub(crate) const TEXT_MAX: usize = LINE_MAX - 256;
+
+/// A text as it is shown, if that is not what it was.
+pub type Shown = Buffer<LINE_MAX>;
+
+/// A line as it stands in a file, and a newline before it.
+pub type Whole = Buffer<{ LINE_MAX + 1 }>;
 
 /// How long a program's name may be.
-pub const NAME_MAX: usize = 64;
+pub(crate) const NAME_MAX: usize = 64;
 
 /// What stands before the text.
 pub type Header = Buffer<256>;
@@ -43,15 +49,28 @@ pub struct Line<'a> {
 const LEVELS: [&[u8]; 8] =
     [b"emerg", b"alert", b"crit", b"err", b"warning", b"notice", b"info", b"debug"];
 
+fn level_name(level: c_int) -> &'static [u8] {
+    LEVELS.get(level as usize).copied().unwrap_or_default()
+}
+
+impl Speaker<'_> {
+    /// How long the text of a line may be.
+    pub fn text_max(&self, level: c_int) -> usize {
+        let digits = self.pid.checked_ilog10().unwrap_or(0) as usize + 1;
+        let before = b"2026-11-25T16:05:59.123456+01:00 [] : ".len() + self.name.len() + digits;
+        LINE_MAX - before - level_name(level).len() - 1
+    }
+}
+
 impl Line<'_> {
     /// As it stands in a file, with its newline: time, name, pid, level, text.
     #[inline(never)]
-    pub fn push_for_file(&self, whole: &mut Buffer<LINE_MAX>) {
+    pub fn push_for_file(&self, whole: &mut Whole) {
         whole.push(&self.speaker.zone.rfc3339(self.now));
         whole.push(b" ");
         self.push_speaker(whole);
         whole.push(b" ");
-        whole.push(LEVELS.get(self.level as usize).copied().unwrap_or_default());
+        whole.push(level_name(self.level));
         whole.push(b": ");
         whole.push(self.text);
         whole.push(b"\n");
@@ -106,10 +125,10 @@ fn is_c1(byte: u8) -> bool {
 
 /// A text as one line that no control character can break, forge or colour, cut if it is too long.
 #[inline(never)]
-pub fn visible<'a>(text: &'a [u8], room: &'a mut Buffer<TEXT_MAX>) -> &'a [u8] {
+pub fn visible<'a>(text: &'a [u8], most: usize, room: &'a mut Shown) -> &'a [u8] {
     let end = text.iter().rposition(|&byte| byte != b'\n').map_or(0, |last| last + 1);
     let text = text.get(..end).unwrap_or_default();
-    if text.len() <= TEXT_MAX && is_plain(text) {
+    if text.len() <= most && is_plain(text) {
         return text;
     }
     // Where it can be cut: between characters.
@@ -117,10 +136,10 @@ pub fn visible<'a>(text: &'a [u8], room: &'a mut Buffer<TEXT_MAX>) -> &'a [u8] {
     let mut bytes = text.iter().copied().peekable();
     while let Some(byte) = bytes.next() {
         let length = room.as_bytes().len();
-        if byte & 0xc0 != 0x80 && length + CUT.len() <= TEXT_MAX {
+        if byte & 0xc0 != 0x80 && length + CUT.len() <= most {
             end = length;
         }
-        let fits = match byte {
+        match byte {
             b'\n' => room.push(b"\\n"),
             b'\t' => room.push(b"\\t"),
             b'\r' => room.push(b"\\r"),
@@ -131,7 +150,7 @@ pub fn visible<'a>(text: &'a [u8], room: &'a mut Buffer<TEXT_MAX>) -> &'a [u8] {
             },
             _ => room.push(&[byte]),
         };
-        if !fits {
+        if room.as_bytes().len() > most {
             room.truncate(end);
             room.push(CUT);
             break;
@@ -140,7 +159,7 @@ pub fn visible<'a>(text: &'a [u8], room: &'a mut Buffer<TEXT_MAX>) -> &'a [u8] {
     room.as_bytes()
 }
 
-fn push_hex(room: &mut Buffer<TEXT_MAX>, byte: u8) -> bool {
+fn push_hex(room: &mut Shown, byte: u8) -> bool {
     let digit = |half: u8| if half < 10 { b'0' + half } else { b'a' + half - 10 };
     room.push(&[b'\\', b'x', digit(byte >> 4), digit(byte & 0xf)])
 }

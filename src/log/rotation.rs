@@ -46,7 +46,7 @@ pub fn rotate(log: &LogFile, is_due: impl Fn(&FileStat) -> bool) -> nix::Result<
         return log.open_and_take();
     }
     if !file::try_write_lock(lock.as_fd())? {
-        return Err(Errno::EBUSY);
+        return Err(Errno::EALREADY);
     }
     // Before we had the lock somebody else may have rotated, or written less than we believed.
     if !log.is_in_place(identity) {
@@ -56,11 +56,12 @@ pub fn rotate(log: &LogFile, is_due: impl Fn(&FileStat) -> bool) -> nix::Result<
         return Ok(());
     }
     let names = Names { path };
-    let free = names.make_room(log.rotation.count)?;
-    for number in (1..free).rev() {
-        names.rename(number, number + 1)?;
+    let room = names.make_room(log.rotation.count)?;
+    let mut rename = if room.is_free { file::rename_to_free } else { file::rename };
+    for number in (0..room.number).rev() {
+        names.with(number, |from| names.with(number + 1, |to| rename(from, to)))?;
+        rename = file::rename_to_free;
     }
-    names.rename(0, 1)?;
     log.open_and_take()
 }
 
@@ -79,10 +80,6 @@ impl Names<'_> {
         act(buffer.join(&[self.path.to_bytes(), shown.as_bytes()])?)
     }
 
-    fn rename(&self, from: u32, to: u32) -> nix::Result<()> {
-        self.with(from, |from| self.with(to, |to| file::rename(from, to)))
-    }
-
     fn exists(&self, number: u32) -> nix::Result<bool> {
         match self.with(number, |name| file::lstat_at(AT_FDCWD, name)) {
             Ok(_) => Ok(true),
@@ -98,26 +95,25 @@ impl Names<'_> {
         opened.is_ok_and(|fd| file::try_lock(fd.as_fd(), Lock::Exclusive) == Ok(false))
     }
 
-    /// The first number up to which all files can move one on. Beyond `count` are only files that are still
-    /// in use, and one that is not is given up.
-    fn make_room(&self, count: u32) -> nix::Result<u32> {
-        let mut free = None;
+    /// Up to where all files can move one on. Beyond `count` are only files that are still in use, and one that
+    /// is not is given up.
+    fn make_room(&self, count: u32) -> nix::Result<Room> {
+        let mut room = None;
         for number in 1..count {
             if !self.exists(number)? {
-                free = Some(number);
+                room = Some(Room { number, is_free: true });
                 break;
             }
         }
         for number in count..=u32::MAX {
             if !self.exists(number)? {
-                return Ok(free.unwrap_or(number));
+                return Ok(room.unwrap_or(Room { number, is_free: true }));
             }
             if self.is_in_use(number) {
                 continue;
             }
-            match free {
-                // Replaced by the one before it.
-                None => free = Some(number),
+            match room {
+                None => room = Some(Room { number, is_free: false }),
                 Some(_) if number > count => {
                     self.with(number, |name| file::unlink_at(AT_FDCWD, name))?;
                 }
@@ -126,4 +122,11 @@ impl Names<'_> {
         }
         Err(Errno::ENOSPC)
     }
+}
+
+/// The highest number that a file gets.
+struct Room {
+    number: u32,
+    /// No file has it; else that one is given up.
+    is_free: bool,
 }

@@ -142,6 +142,19 @@ pub fn rename(from: &CStr, to: &CStr) -> nix::Result<()> {
     check(unsafe { libc::rename(from.as_ptr(), to.as_ptr()) }).map(drop)
 }
 
+/// renameat2(2) to a name that nobody has: EEXIST if somebody does. Where the file system or the kernel
+/// cannot do that, as rename(2).
+pub fn rename_to_free(from: &CStr, to: &CStr) -> nix::Result<()> {
+    let (at, from_path, to_path) = (libc::AT_FDCWD, from.as_ptr(), to.as_ptr());
+    let flags = libc::RENAME_NOREPLACE;
+    // SAFETY: two C strings.
+    let renamed = unsafe { libc::syscall(libc::SYS_renameat2, at, from_path, at, to_path, flags) };
+    match check(renamed as i32) {
+        Err(Errno::EINVAL | Errno::ENOSYS) => rename(from, to),
+        renamed => renamed.map(drop),
+    }
+}
+
 /// When the file was made, in seconds since the epoch; `None` where the file system does not know.
 pub fn birth(fd: BorrowedFd) -> Option<i64> {
     // SAFETY: all zeros is a valid statx: integers.

@@ -1,0 +1,228 @@
+/*
+ * Whoever reads stderr is slow, stuck or gone.
+ */
+#include "log_lines.h"
+
+#include <pthread.h>
+#include <pty.h>
+#include <sys/socket.h>
+
+static int screen;
+
+static void complain(int line, const char *condition)
+{
+    dup2(screen, 2);
+    fail_check(__FILE__, line, condition);
+}
+
+#define check_aloud(condition) \
+    do { \
+        if (!(condition)) \
+            complain(__LINE__, #condition); \
+    } while (0)
+
+/* Ends the program if rsd_log() waits. */
+static void stderr_to(int fd)
+{
+    screen = dup(2);
+    open_log(.to_stderr = 1, .file = LOG);
+    check(dup2(fd, 2) == 2 && close(fd) == 0);
+    alarm(LONG_MS / 1000);
+}
+
+/* How many lines of all logged are lost, until there is no room. */
+static unsigned log_until_lost(unsigned *number)
+{
+    while (state_now().stderr_lost == 0)
+        log_numbered(0, (*number)++);
+    for (int i = 0; i < 100; i++)
+        log_numbered(0, (*number)++);
+    check_aloud(state_now().file_lost == 0);
+    return state_now().stderr_lost;
+}
+
+static char *read_all(int fd)
+{
+    static char text[1 << 21];
+    size_t length = 0;
+    while (is_readable(fd)) {
+        ssize_t got = read(fd, text + length, sizeof text - 1 - length);
+        check_aloud(got > 0);
+        length += (size_t)got;
+    }
+    text[length] = '\0';
+    return text;
+}
+
+/* Whole lines; what is missing was counted, and told of before the line that came next. */
+static void check_read(char *text, unsigned numbers, unsigned lost)
+{
+    struct tally *tally = new_tally();
+    unsigned found = 0, told = 0;
+    char *line;
+    while ((line = next_text(&text)) != NULL) {
+        size_t length = strlen(line);
+        if (length > 0 && line[length - 1] == '\r') /* of a terminal */
+            line[length - 1] = '\0';
+        check_aloud(strncmp(line, "tester: ", 8) == 0);
+        if (count_message(tally, line + 8))
+            found++;
+        else if (strstr(line, " lost ") != NULL)
+            told += (unsigned)atoi(line + 8);
+        else
+            check_aloud(!"a line");
+    }
+    if (found + lost != numbers || told != lost)
+        dprintf(screen, "%u of %u lines, %u lost, %u told\n", found, numbers, lost, told), _exit(1);
+    tally = new_tally();
+    count_lines(tally, LOG);
+    for (unsigned number = 0; number < numbers; number++)
+        check_aloud(tally->seen[0][number] == 1);
+}
+
+static void goes_on(int reader, int error)
+{
+    static char text[1 << 21];
+    unsigned number = 0, lost = log_until_lost(&number);
+    check_aloud(state_now().stderr_errno == error);
+    strcpy(text, read_all(reader));
+    for (long long start = now_us(); state_now().stderr_errno != 0; usleep(20000)) {
+        check_aloud(now_us() - start < LONG_MS * 1000LL);
+        log_numbered(0, number++);
+        lost = state_now().stderr_lost;
+    }
+    strcat(text, read_all(reader));
+    check_read(text, number, lost);
+}
+
+static void full_pipe(void)
+{
+    int ends[2];
+    check(pipe(ends) == 0);
+    stderr_to(ends[1]);
+    goes_on(ends[0], EAGAIN);
+}
+
+static void full_socket(void)
+{
+    static const int kinds[] = { SOCK_STREAM, SOCK_SEQPACKET, SOCK_DGRAM };
+    for (int i = 0; i < 3; i++) {
+        int ends[2];
+        pid_t child = checked_fork();
+        if (child != 0) {
+            check_ends_well(child);
+            continue;
+        }
+        check(socketpair(AF_UNIX, kinds[i], 0, ends) == 0);
+        unlink(LOG);
+        stderr_to(ends[1]);
+        goes_on(ends[0], EAGAIN);
+        _exit(0);
+    }
+}
+
+static void full_terminal(void)
+{
+    int master, terminal;
+    if (openpty(&master, &terminal, NULL, NULL, NULL) == -1)
+        _exit(CANNOT_RUN_HERE);
+    stderr_to(terminal);
+    unsigned number = 0, lost = log_until_lost(&number);
+    check_aloud(lost > 0 && state_now().stderr_errno == EAGAIN);
+}
+
+static void *log_many(void *argument)
+{
+    for (int i = 0; i < 200; i++)
+        rsd_log_string(LOG_INFO, argument);
+    return NULL;
+}
+
+/* Room that one thread has seen may be taken by another before it writes. */
+static void full_pipe_of_threads(void)
+{
+    /* Lines as long as the room that a writable pipe has. */
+    static char text[RSD_LOG_LINE_MAX - 300];
+    memset(text, 'x', sizeof text - 1);
+    int rounds = getenv("SLOW") != NULL ? 2 : 50;
+    for (int round = 0; round < rounds; round++) {
+        int ends[2];
+        pid_t child = checked_fork();
+        if (child != 0) {
+            check_ends_well(child);
+            continue;
+        }
+        pthread_t threads[4];
+        check(pipe(ends) == 0);
+        stderr_to(ends[1]);
+        for (int i = 0; i < 4; i++)
+            check_aloud(pthread_create(&threads[i], NULL, log_many, text) == 0);
+        for (int i = 0; i < 4; i++)
+            check_aloud(pthread_join(threads[i], NULL) == 0);
+        check_aloud(state_now().stderr_lost > 0);
+        _exit(0);
+    }
+}
+
+static volatile sig_atomic_t pipe_signals;
+
+static void on_pipe(int signo)
+{
+    (void)signo;
+    pipe_signals++;
+}
+
+static void reader_gone(void)
+{
+    int ends[2];
+    sigset_t pending;
+    check(pipe(ends) == 0 && signal(SIGPIPE, SIG_DFL) != SIG_ERR);
+    stderr_to(ends[1]);
+    unsigned number = 0;
+    log_numbered(0, number++);
+    check_aloud(close(ends[0]) == 0);
+    for (int i = 0; i < 10; i++)
+        log_numbered(0, number++);
+    check_aloud(state_now().stderr_errno == EPIPE && state_now().stderr_lost == 10);
+    check_aloud(signal(SIGPIPE, on_pipe) == SIG_DFL);
+    log_numbered(0, number++);
+    check_aloud(sigpending(&pending) == 0 && !sigismember(&pending, SIGPIPE) && pipe_signals == 0);
+    /* The program's own still come. */
+    raise(SIGPIPE);
+    check_aloud(pipe_signals == 1);
+
+    int err = open("err", O_WRONLY | O_CREAT | O_APPEND, 0600);
+    check_aloud(err != -1 && dup2(err, 2) == 2);
+    log_numbered(0, number++);
+    check_aloud(state_now().stderr_errno == 0 && state_now().stderr_lost == 11);
+    char *rest = text_of("err");
+    check_aloud(strncmp(rest, "tester: 11 lines were lost", 26) == 0);
+    check_aloud(next_text(&rest) != NULL && next_text(&rest) != NULL && *rest == '\0');
+    struct tally *tally = new_tally();
+    count_lines(tally, LOG);
+    for (unsigned i = 0; i < number; i++)
+        check_aloud(tally->seen[0][i] == 1);
+}
+
+static void closed(void)
+{
+    stderr_to(open("err", O_WRONLY | O_CREAT | O_APPEND, 0600));
+    check_aloud(close(2) == 0);
+    rsd_log(LOG_INFO, "not there");
+    check_aloud(state_now().stderr_errno == EBADF && state_now().stderr_lost == 1);
+    check_last(LOG, "not there");
+}
+
+int main(int argc, char *argv[])
+{
+    static const struct one_case cases[] = {
+        { "full-pipe", full_pipe },
+        { "full-pipe-of-threads", full_pipe_of_threads },
+        { "full-socket", full_socket },
+        { "full-terminal", full_terminal },
+        { "reader-gone", reader_gone },
+        { "closed", closed },
+        { NULL, NULL },
+    };
+    return run_case(cases, argc, argv);
+}
