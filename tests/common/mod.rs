@@ -9,6 +9,7 @@
 pub mod foreground;
 pub mod lines;
 pub mod log;
+pub mod machine;
 pub mod namespace;
 pub mod rig;
 

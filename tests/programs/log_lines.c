@@ -7,6 +7,7 @@
  *   load             such lines, until the next command comes, which is answered instead
  *   say LEVEL TEXT   this one
  *   fields           one with fields for the journal
+ *   child COMMAND    what this shell command writes, as LOG_NOTICE
  *   stop             nothing
  */
 #include <stdlib.h>
@@ -41,6 +42,22 @@ static void log_fields(void)
                                    "bad_name=1", "_TRUSTED=1", "EMPTY=", "no equals sign" };
     rsd_log_fields(LOG_ERR, "with fields", fields, sizeof fields / sizeof *fields);
     sent++;
+}
+
+static void log_child(const char *command)
+{
+    int pipe = rsd_log_pipe(LOG_NOTICE);
+    check(pipe > 2);
+    pid_t child = checked_fork();
+    if (child == 0) {
+        check(dup2(pipe, 1) == 1 && dup2(pipe, 2) == 2);
+        execl("/bin/sh", "sh", "-c", command, (char *)NULL);
+        _exit(127);
+    }
+    close(pipe);
+    check_ends_well(child);
+    while (is_readable(rsd_fd()))
+        check(rsd_dispatch() >= 0);
 }
 
 static void answer(void)
@@ -102,6 +119,8 @@ int main(int argc, char *argv[])
             sent++;
         } else if (strcmp(command, "fields") == 0) {
             log_fields();
+        } else if (strncmp(command, "child ", 6) == 0) {
+            log_child(command + 6);
         } else {
             check(strcmp(command, "stop") == 0);
         }
