@@ -136,11 +136,13 @@ static void check_storm(unsigned most_files)
 
 static void storm(void)
 {
-    unsigned writer = 0;
-    lines = how_many(60000);
     open_log(.file = LOG);
     pid_t sender = start_storm(SIGUSR1);
-    write_lines(&writer);
+    for (lines = 0; lines < how_many(60000) || handled <= 20; lines++) {
+        log_numbered(0, lines);
+        if (lines >= how_many(60000))
+            usleep(100);
+    }
     end_storm(sender, SIGUSR1);
     check_storm(0);
 }
@@ -154,6 +156,8 @@ static void storm_on_rotation(void)
         log_numbered(0, lines);
         if (lines % 100 == 99)
             check(rsd_reopen_log() == 0);
+        if (lines >= how_many(10000))
+            usleep(100);
     }
     end_storm(sender, SIGUSR1);
     check_storm(2000);
