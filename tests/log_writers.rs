@@ -16,6 +16,11 @@ fn no_line_of_many_threads_and_processes_is_lost_or_torn() {
 }
 
 #[test]
+fn no_line_is_lost_while_threads_reopen_the_file() {
+    passes("reopening-threads");
+}
+
+#[test]
 fn a_process_that_was_forked_while_other_threads_log_can_log() {
     passes("forks-of-threads");
 }

@@ -50,8 +50,9 @@ pub struct rsd_log_options {
     /// The owner of a new file, by name or number, with the group of that user. NULL: whoever makes it.
     pub file_owner: *const c_char,
     /// Rotate before a line that would make the file longer than so many bytes: FILE becomes FILE.1,
-    /// FILE.1 becomes FILE.2 and so on. 0: never. Several processes may write and rotate the same file; then
-    /// it may become longer by what the others write in a second, or by a sixteenth for each of them.
+    /// FILE.1 becomes FILE.2 and so on. 0: never. Several threads and processes may write and rotate the same
+    /// file; then it may become longer by what the others write while one rotates, and for each other process
+    /// by a sixteenth or what it writes in a second.
     pub file_limit: usize,
     /// How many files are kept besides FILE, when it is rotated. 0: 5. A file that somebody is still
     /// writing to is kept longer.

@@ -1,16 +1,23 @@
 //! Stderr: a terminal, a supervisor's pipe, or the journal's socket. It belongs to the program, and whoever
 //! reads it may have stopped to.
 
-use std::{io::IoSlice, os::fd::BorrowedFd};
+use std::{
+    io::IoSlice,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+};
 
-use nix::errno::Errno;
+use nix::{
+    errno::Errno,
+    fcntl::OFlag,
+    sys::stat::{Mode, SFlag},
+};
 
 use super::{
     health::Health,
     line::{Header, Line},
 };
 use crate::sys::{
-    file,
+    file::{self, PathBuffer},
     load::{environment, identity},
     memory::Buffer,
     signal, socket,
@@ -54,15 +61,30 @@ fn write(stderr: BorrowedFd, pieces: &[IoSlice; 3]) -> nix::Result<()> {
     let length: usize = pieces.iter().map(|piece| piece.len()).sum();
     let written = match socket::send_pieces(stderr, pieces) {
         Err(Errno::ENOTSOCK) => {
-            // A pipe that is writable has room for PIPE_BUF bytes, which is as much as a line.
-            if !file::is_writable_within(stderr, 0)? {
+            let own = own_open_file(stderr);
+            // Without, another thread may fill a pipe after the look at it.
+            if own.is_none() && !file::is_writable_within(stderr, 0)? {
                 return Err(Errno::EAGAIN);
             }
-            signal::without(libc::SIGPIPE, Errno::EPIPE, || file::write_pieces(stderr, pieces))?
+            let to = own.as_ref().map_or(stderr, AsFd::as_fd);
+            signal::without(libc::SIGPIPE, Errno::EPIPE, || file::write_pieces(to, pieces))?
         }
         sent => sent?,
     };
     if written == length { Ok(()) } else { Err(Errno::ENOSPC) }
+}
+
+/// A pipe or terminal opened anew, for one line: its open file is also the parent's, which must not get
+/// O_NONBLOCK. `None`: it is neither, or that is not allowed.
+fn own_open_file(stderr: BorrowedFd) -> Option<OwnedFd> {
+    let stat = file::fstat(stderr).ok()?;
+    match SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT {
+        SFlag::S_IFIFO | SFlag::S_IFCHR => {}
+        _ => return None,
+    }
+    let flags = OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+    let mut buffer = PathBuffer::new();
+    file::open(file::proc_path(stderr, &mut buffer).ok()?, flags, Mode::empty()).ok()
 }
 
 /// Whether JOURNAL_STREAM says that stderr is the journal: "DEVICE:INODE".

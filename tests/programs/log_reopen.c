@@ -192,8 +192,10 @@ static void closed(void)
 }
 
 /* The numbers from 3 to `last` belong to a file of the program's then: nothing is written there. */
-static void closed_and_taken_up_to(int last)
+static void closed_and_taken(void)
 {
+    const int last = 40;
+
     open_log(.file = LOG);
     unsigned number = 0;
     for (int round = 0; round < 20; round++) {
@@ -216,16 +218,6 @@ static void closed_and_taken_up_to(int last)
     check_each_once(tally, 0, number);
 }
 
-static void closed_and_taken(void)
-{
-    closed_and_taken_up_to(40);
-}
-
-static void closed_and_all_taken(void)
-{
-    closed_and_taken_up_to(1023);
-}
-
 int main(int argc, char *argv[])
 {
     static const struct one_case cases[] = {
@@ -238,7 +230,6 @@ int main(int argc, char *argv[])
         { "on-a-signal", on_a_signal },
         { "closed", closed },
         { "closed-and-taken", closed_and_taken },
-        { "closed-and-all-taken", closed_and_all_taken },
         { NULL, NULL },
     };
     return run_case(cases, argc, argv);

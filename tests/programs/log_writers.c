@@ -60,6 +60,38 @@ static void crowd(void)
     check(tally->others == 0);
 }
 
+static volatile int is_over;
+
+static void *reopen(void *reopened)
+{
+    while (!is_over) {
+        int result = rsd_reopen_log();
+        check(result == 0 || (result == -1 && errno == EALREADY && rsd_last_error()[0] != '\0'));
+        __atomic_fetch_add((unsigned *)reopened, result == 0, __ATOMIC_SEQ_CST);
+    }
+    return NULL;
+}
+
+/* Several threads reopen it all the time, others log. */
+static void reopening_threads(void)
+{
+    pthread_t threads[2];
+    unsigned writers[THREADS], reopened = 0;
+    lines = how_many(10000);
+    open_log(.file = LOG);
+    for (int i = 0; i < 2; i++)
+        check(pthread_create(&threads[i], NULL, reopen, &reopened) == 0);
+    run_threads(0, writers);
+    is_over = 1;
+    for (int i = 0; i < 2; i++)
+        check(pthread_join(threads[i], NULL) == 0);
+    struct tally *tally = new_tally();
+    count_lines(tally, LOG);
+    for (unsigned writer = 0; writer < THREADS; writer++)
+        check_each_once(tally, writer, lines);
+    check(reopened > 0 && state_now().reopen_errno == 0);
+}
+
 /* fork(2) while other threads log: the child does, too. */
 static void forks_of_threads(void)
 {
@@ -136,11 +168,13 @@ static void check_storm(unsigned most_files)
 
 static void storm(void)
 {
-    unsigned writer = 0;
-    lines = how_many(60000);
     open_log(.file = LOG);
     pid_t sender = start_storm(SIGUSR1);
-    write_lines(&writer);
+    for (lines = 0; lines < how_many(60000) || handled <= 20; lines++) {
+        log_numbered(0, lines);
+        if (lines >= how_many(60000))
+            usleep(100);
+    }
     end_storm(sender, SIGUSR1);
     check_storm(0);
 }
@@ -150,20 +184,23 @@ static void storm_on_rotation(void)
 {
     open_log(.file = LOG, .file_limit = 6000, .file_count = 100000);
     pid_t sender = start_storm(SIGUSR1);
-    for (lines = 0; lines < how_many(10000); lines++) {
+    for (lines = 0; lines < how_many(10000) || handled <= 20; lines++) {
         log_numbered(0, lines);
         if (lines % 100 == 99)
             check(rsd_reopen_log() == 0);
+        if (lines >= how_many(10000))
+            usleep(100);
     }
     end_storm(sender, SIGUSR1);
     check_storm(2000);
-    check(exists(LOG ".20") && state_now().reopen_errno == 0);
+    check(exists(LOG ".2") && state_now().reopen_errno == 0);
 }
 
 int main(int argc, char *argv[])
 {
     static const struct one_case cases[] = {
         { "crowd", crowd },
+        { "reopening-threads", reopening_threads },
         { "forks-of-threads", forks_of_threads },
         { "storm", storm },
         { "storm-on-rotation", storm_on_rotation },
