@@ -7,7 +7,11 @@
  *
  * The first part sends short bursts, which the queue has room for: see log_file.c for the columns. In the
  * second the lines come as fast as they can, and each is timed. rsd_log() may lose lines then, but it
- * has to know how many; the others wait. "nothing" logs nothing: what it waits for is the machine.
+ * has to know how many; the others wait.
+ *
+ *   longest us  that a line took: the median of all times; "worst" is the longest of all
+ *   nothing     logs nothing: what it waits for is the machine
+ *   lost        lines that the logger counted as lost, in all times together
  *
  * It fails if this library waits for good, or lines are missing that it has not counted.
  */
@@ -127,7 +131,6 @@ static const struct logger all[] = {
 };
 enum { COUNT = sizeof all / sizeof *all, NOTHING = COUNT - 1 };
 
-/* As a text, "waits" for one who has not come to an end. */
 struct flood {
     int written;
     double longest_us; /* -1: it waits */
@@ -157,8 +160,7 @@ static void measure_floods(struct logger *list, bool is_stopped)
 {
     printf("\n%d lines as fast as it goes, %d times, the reader %s\n", STALL_LINES, STALL_ROUNDS,
            is_stopped ? "stopped (SIGSTOP)" : "reads");
-    printf("  %-22s%10s%22s%22s%8s\n", "", "ns a line", "longest us: median", "worst of all, goal",
-           "lost");
+    printf("  %-22s%10s%11s%9s%6s%8s\n", "", "ns a line", "longest us", "worst", "goal", "lost");
     for (int i = 0; i < COUNT; i++) {
         struct flood floods[STALL_ROUNDS];
         double longest[STALL_ROUNDS], ns[STALL_ROUNDS];
@@ -182,10 +184,12 @@ static void measure_floods(struct logger *list, bool is_stopped)
                    floods[0].written + 1, STALL_PATIENCE_S);
             continue;
         }
-        printf("  %-22s%10.0f%22.0f%22.0f", list[i].name, median(ns, STALL_ROUNDS),
+        printf("  %-22s%10.0f%11.0f%9.0f", list[i].name, median(ns, STALL_ROUNDS),
                median(longest, STALL_ROUNDS), quantile(longest, STALL_ROUNDS, 1));
         if (list[i].goal > 0)
-            printf(", %d", STALL_GOAL_US);
+            printf("%6d", STALL_GOAL_US);
+        else
+            printf("%6s", "");
         printf("%8u\n", lost);
     }
 }

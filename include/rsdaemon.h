@@ -377,8 +377,9 @@ struct rsd_log_options {
     const char *file_owner;
     /**
      * Rotate before a line that would make the file longer than so many bytes: FILE becomes FILE.1,
-     * FILE.1 becomes FILE.2 and so on. 0: never. Several processes may write and rotate the same file; then
-     * it may become longer by what the others write in a second, or by a sixteenth for each of them.
+     * FILE.1 becomes FILE.2 and so on. 0: never. Several threads and processes may write and rotate the same
+     * file; then it may become longer by what the others write while one rotates, and for each other process
+     * by a sixteenth or what it writes in a second.
      */
     size_t file_limit;
     /**
@@ -840,7 +841,7 @@ int rsd_open_log(const struct rsd_log_options *options);
  */
 void rsd_vlog(int level,
               const char *format,
-              ...);
+              va_list arguments);
 
 /**
  * Log a text as it is.

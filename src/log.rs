@@ -195,7 +195,7 @@ pub fn write(priority: c_int, text: &[u8], fields: &[&CStr]) {
         Some(log) => log.put(level, text, fields),
         None => {
             let mut room = Buffer::new();
-            let zone = const { &Zone::utc() };
+            let zone = &Zone::utc();
             let name = shown_name(process::name());
             let speaker =
                 Speaker { name: name.as_bytes(), pid: pid(), facility: libc::LOG_DAEMON, zone };

@@ -66,11 +66,6 @@ fn no_line_is_lost_while_many_threads_write_and_rotate() {
 }
 
 #[test]
-fn the_limit_holds_for_the_threads_of_one_process() {
-    passes_together("threads-and-limit");
-}
-
-#[test]
 fn a_file_is_kept_as_long_as_a_process_writes_to_it_and_no_longer() {
     passes_together("idle-writers");
 }

@@ -69,10 +69,11 @@ impl Descriptor {
         if self.is_ours() {
             file::put_at(fd.as_fd(), self.number.load(SeqCst))?;
         } else {
-            let copy = PLACES.into_iter().fold(Err(Errno::EMFILE), |copy, least| {
-                copy.or_else(|_| file::copy_above(fd.as_fd(), least))
-            });
-            self.number.store(copy?.into_raw_fd(), SeqCst);
+            let [high, lower, lowest] = PLACES;
+            let copy = file::copy_above(fd.as_fd(), high)
+                .or_else(|_| file::copy_above(fd.as_fd(), lower))
+                .or_else(|_| file::copy_above(fd.as_fd(), lowest))?;
+            self.number.store(copy.into_raw_fd(), SeqCst);
         }
         self.device.store(new.device, SeqCst);
         self.inode.store(new.inode, SeqCst);

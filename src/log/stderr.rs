@@ -61,12 +61,12 @@ fn write(stderr: BorrowedFd, pieces: &[IoSlice; 3]) -> nix::Result<()> {
     let length: usize = pieces.iter().map(|piece| piece.len()).sum();
     let written = match socket::send_pieces(stderr, pieces) {
         Err(Errno::ENOTSOCK) => {
-            if !file::is_writable_within(stderr, 0)? {
+            let own = own_open_file(stderr);
+            // Without, another thread may fill a pipe after the look at it.
+            if own.is_none() && !file::is_writable_within(stderr, 0)? {
                 return Err(Errno::EAGAIN);
             }
-            // A pipe that is writable has room for PIPE_BUF bytes, which is as much as a line.
-            let terminal = terminal(stderr);
-            let to = terminal.as_ref().map_or(stderr, AsFd::as_fd);
+            let to = own.as_ref().map_or(stderr, AsFd::as_fd);
             signal::without(libc::SIGPIPE, Errno::EPIPE, || file::write_pieces(to, pieces))?
         }
         sent => sent?,
@@ -74,12 +74,13 @@ fn write(stderr: BorrowedFd, pieces: &[IoSlice; 3]) -> nix::Result<()> {
     if written == length { Ok(()) } else { Err(Errno::ENOSPC) }
 }
 
-/// A terminal has less room when it is stopped (Ctrl-S). Its open file is also the shell's, which must not get
-/// O_NONBLOCK: so one of our own, for this line.
-fn terminal(stderr: BorrowedFd) -> Option<OwnedFd> {
+/// A pipe or terminal opened anew, for one line: its open file is also the parent's, which must not get
+/// O_NONBLOCK. `None`: it is neither, or that is not allowed.
+fn own_open_file(stderr: BorrowedFd) -> Option<OwnedFd> {
     let stat = file::fstat(stderr).ok()?;
-    if SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT != SFlag::S_IFCHR {
-        return None;
+    match SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT {
+        SFlag::S_IFIFO | SFlag::S_IFCHR => {}
+        _ => return None,
     }
     let flags = OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
     let mut buffer = PathBuffer::new();

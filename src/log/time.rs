@@ -1,6 +1,12 @@
 //! Time stamps in local time. The C library takes a lock to tell how that differs from UTC, so it is asked
 //! beforehand, for years.
 
+use std::sync::atomic::{
+    AtomicI64, AtomicU64,
+    Ordering::{AcqRel, Acquire, Relaxed, Release},
+    fence,
+};
+
 use crate::sys::time::{self, Moment};
 
 const DAY: i64 = 86_400;
@@ -13,11 +19,57 @@ const STEPS: i64 = 522;
 pub struct Zone {
     /// A second of UTC and the seconds that local time is ahead from there on.
     changes: [(i64, i32); 48],
+    latest: Latest,
+}
+
+/// The stamp of the latest second: most lines are of the same one as the line before.
+struct Latest {
+    /// Whose stamp it is; `BUSY` while somebody writes it.
+    second: AtomicI64,
+    stamp: [AtomicU64; 4],
+}
+
+const BUSY: i64 = i64::MIN;
+
+impl Latest {
+    const fn none() -> Self {
+        Latest { second: AtomicI64::new(0), stamp: [const { AtomicU64::new(0) }; 4] }
+    }
+
+    fn of(&self, second: i64, make: impl FnOnce() -> [u8; 32]) -> [u8; 32] {
+        let known = self.second.load(Acquire);
+        if known == second {
+            let [a, b, c, d] = &self.stamp;
+            let words = [a, b, c, d].map(|word| word.load(Relaxed));
+            fence(Acquire);
+            // Else somebody has written it meanwhile.
+            if self.second.load(Relaxed) == second {
+                return bytes(words);
+            }
+        }
+        let stamp = make();
+        if known != BUSY && self.second.compare_exchange(known, BUSY, AcqRel, Relaxed).is_ok() {
+            let words = stamp.chunks_exact(8).filter_map(|chunk| chunk.first_chunk());
+            for (place, &word) in self.stamp.iter().zip(words) {
+                place.store(u64::from_ne_bytes(word), Relaxed);
+            }
+            self.second.store(second, Release);
+        }
+        stamp
+    }
+}
+
+fn bytes(words: [u64; 4]) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    for (to, word) in bytes.chunks_exact_mut(8).zip(words) {
+        to.copy_from_slice(&word.to_ne_bytes());
+    }
+    bytes
 }
 
 impl Zone {
     pub const fn utc() -> Self {
-        Zone { changes: [(i64::MAX, 0); 48] }
+        Zone { changes: [(i64::MAX, 0); 48], latest: Latest::none() }
     }
 
     /// The local zone, from now on for ten years.
@@ -50,8 +102,18 @@ impl Zone {
 
     /// "2026-11-25T16:05:59.123456+01:00"
     pub fn rfc3339(&self, now: Moment) -> [u8; 32] {
-        let offset = self.offset(now.second);
-        let local = Local::new(now.second + i64::from(offset));
+        let mut stamp = self.latest.of(now.second, || self.rfc3339_of(now.second));
+        put(&mut stamp, 20, now.microsecond.wrapping_div(10_000));
+        put(&mut stamp, 22, now.microsecond.wrapping_div(100));
+        put(&mut stamp, 24, now.microsecond);
+        stamp
+    }
+
+    /// That of a full second.
+    #[inline(never)]
+    fn rfc3339_of(&self, second: i64) -> [u8; 32] {
+        let offset = self.offset(second);
+        let local = Local::new(second + i64::from(offset));
         let minutes = offset.unsigned_abs().wrapping_div(60);
         let mut stamp = *b"0000-00-00T00:00:00.000000+00:00";
         put(&mut stamp, 0, local.year.wrapping_div(100));
@@ -61,9 +123,6 @@ impl Zone {
         put(&mut stamp, 11, local.hour);
         put(&mut stamp, 14, local.minute);
         put(&mut stamp, 17, local.second);
-        put(&mut stamp, 20, now.microsecond.wrapping_div(10_000));
-        put(&mut stamp, 22, now.microsecond.wrapping_div(100));
-        put(&mut stamp, 24, now.microsecond);
         if let Some(sign) = stamp.get_mut(26).filter(|_| offset < 0) {
             *sign = b'-';
         }

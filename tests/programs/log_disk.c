@@ -13,7 +13,7 @@ static void make_disk(void)
     check(mkdir("disk", 0755) == 0);
     if (unshare(CLONE_NEWNS) == -1 && unshare(CLONE_NEWUSER | CLONE_NEWNS) == -1)
         _exit(CANNOT_RUN_HERE);
-    if (mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) == -1
+    if (mount("none", "/", "none", MS_REC | MS_PRIVATE, "") == -1
         || mount("none", "disk", "tmpfs", 0, "size=64k") == -1)
         _exit(CANNOT_RUN_HERE);
 }
@@ -112,7 +112,7 @@ static void read_only(void)
     struct stat before, after;
     log_numbered(0, number++);
     check(fstat(old, &before) == 0);
-    check(mount("none", "disk", "tmpfs", MS_RDONLY, NULL) == 0);
+    check(mount("none", "disk", "tmpfs", MS_RDONLY, "") == 0);
     check_refused(rsd_open_log(RSD_LOG_OPTIONS(.file = "disk/other")), EROFS);
     check_refused(rsd_reopen_log(), EROFS);
     check(state_now().reopen_errno == EROFS);

@@ -132,7 +132,7 @@ static void long_lines(void)
     check(count >= 4 && count <= 8 && end - whole == 15000);
     for (int i = 0; i < 3000; i++) {
         char number[16];
-        sprintf(number, "%05d", i);
+        snprintf(number, sizeof number, "%05d", i);
         check(strncmp(whole + 5 * i, number, 5) == 0);
     }
     /* One of just the most, and one more. */

@@ -172,8 +172,8 @@ static void by_age(void)
 {
     struct timespec begun, now;
     unsigned number = 0;
-    open_log(.file = LOG, .file_age_s = 2, .file_count = 2);
     clock_gettime(CLOCK_REALTIME, &begun);
+    open_log(.file = LOG, .file_age_s = 2, .file_count = 2);
     log_numbered(0, number++);
     log_until(&number, LOG ".1");
     clock_gettime(CLOCK_REALTIME, &now);

@@ -7,7 +7,6 @@
 
 #define PROCESSES 8
 #define MANY 100000 /* files; so that none is given up */
-#define LONGEST 256 /* bytes of a numbered line */
 
 static int is_slow(void)
 {
@@ -91,25 +90,6 @@ static void threads(void)
     for (unsigned writer = 0; writer < 4; writer++)
         check_each_once(tally, writer, numbers_of_threads);
     check(tally->others == 0);
-}
-
-static void check_sizes(unsigned last, size_t most)
-{
-    char name[32] = LOG;
-    struct stat stat;
-    for (unsigned number = 0; number <= last; number++) {
-        if (number > 0)
-            sprintf(name, LOG ".%u", number);
-        check(lstat(name, &stat) == 0);
-        if ((size_t)stat.st_size > most)
-            dprintf(2, "%s has %jd bytes, more than %zu\n", name, (intmax_t)stat.st_size, most), _exit(1);
-    }
-}
-
-/* But for the lines that are on their way. */
-static void threads_and_limit(void)
-{
-    check_sizes(run_threads(8000), 8000 + 3 * LONGEST);
 }
 
 static unsigned rotate_often(unsigned writer, unsigned number, unsigned lines)
@@ -301,7 +281,6 @@ int main(int argc, char *argv[])
     static const struct one_case cases[] = {
         { "crowd", crowd },
         { "threads", threads },
-        { "threads-and-limit", threads_and_limit },
         { "idle-writers", idle_writers },
         { "killed", killed },
         { "stopped", stopped },

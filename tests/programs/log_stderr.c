@@ -120,12 +120,22 @@ static void full_socket(void)
     }
 }
 
+/* openpty(3) makes a call that valgrind does not know. */
+static int open_terminal(int *master, int *terminal)
+{
+    *master = posix_openpt(O_RDWR | O_NOCTTY);
+    if (*master == -1 || grantpt(*master) == -1 || unlockpt(*master) == -1)
+        return -1;
+    *terminal = open(ptsname(*master), O_RDWR | O_NOCTTY);
+    return *terminal;
+}
+
 static void full_terminal(void)
 {
-    int master = posix_openpt(O_RDWR | O_NOCTTY);
-    if (master == -1 || grantpt(master) == -1 || unlockpt(master) == -1)
+    int master, terminal;
+    if (open_terminal(&master, &terminal) == -1)
         _exit(CANNOT_RUN_HERE);
-    stderr_to(open(ptsname(master), O_RDWR | O_NOCTTY));
+    stderr_to(terminal);
     unsigned number = 0, lost = log_until_lost(&number);
     check_aloud(lost > 0 && state_now().stderr_errno == EAGAIN);
 }
