@@ -841,7 +841,7 @@ int rsd_open_log(const struct rsd_log_options *options);
  */
 void rsd_vlog(int level,
               const char *format,
-              ...);
+              va_list arguments);
 
 /**
  * Log a text as it is.

@@ -172,12 +172,8 @@ fn what_the_child_of_a_service_writes_is_in_the_journal_line_by_line() {
     let entries = rig.machine.await_entries("counter", 4);
     let pid = entries[3].get("_PID").unwrap();
     for (entry, text) in entries.iter().zip(["one", "two", "three"]) {
-        entry.assert(&[
-            ("MESSAGE", text),
-            ("PRIORITY", "5"),
-            ("_PID", &pid),
-            ("_SYSTEMD_UNIT", "counter.service"),
-        ]);
+        // The unit is only there if journald is faster than the program's end.
+        entry.assert(&[("MESSAGE", text), ("PRIORITY", "5"), ("_PID", &pid)]);
     }
     entries[3].assert(&[("MESSAGE", "after it"), ("PRIORITY", "6")]);
 }

@@ -18,9 +18,9 @@ use crate::{
 /// included. Of a longer one the end of the message is replaced by "[cut]".
 pub const RSD_LOG_LINE_MAX: usize = 4096;
 
-/// `va_list`, which all calling conventions of Linux that this library is built for pass as one
+/// `va_list` (cbindgen takes a type of std's name for it for "..."), which all calling conventions of Linux that this library is built for pass as one
 /// pointer.
-pub type VaList = *mut c_void;
+pub type ArgumentList = *mut c_void;
 
 /// Where rsd_log() writes. What is left out (0, NULL) has its default. Write it with RSD_LOG_OPTIONS(),
 /// which fills in the size. With neither to_syslog, to_journal, to_stderr nor a file it is syslog.
@@ -177,7 +177,7 @@ unsafe fn converted<'a>(given: &rsd_log_options) -> Result<Options<'a>> {
 /// Thread-safe, also after fork(2) in a process of many threads. Not async-signal-safe: see
 /// rsd_log_string(). Since 0.1.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn rsd_vlog(level: c_int, format: *const c_char, arguments: VaList) {
+pub unsafe extern "C" fn rsd_vlog(level: c_int, format: *const c_char, arguments: ArgumentList) {
     if !log::is_wanted(level) || format.is_null() {
         return;
     }
@@ -195,8 +195,8 @@ pub unsafe extern "C" fn rsd_vlog(level: c_int, format: *const c_char, arguments
 }
 
 unsafe extern "C" {
-    /// With a `VaList` for what the `libc` crate cannot name.
-    fn vsnprintf(to: *mut c_char, room: usize, format: *const c_char, list: VaList) -> c_int;
+    /// With a `ArgumentList` for what the `libc` crate cannot name.
+    fn vsnprintf(to: *mut c_char, room: usize, format: *const c_char, list: ArgumentList) -> c_int;
 }
 
 /// Log a text as it is.

@@ -180,7 +180,9 @@ impl Drop for Bytes {
 // SAFETY: it owns its memory.
 unsafe impl Send for Bytes {}
 
-/// Text that is put together on the stack. What does not fit is cut.
+/// Text that is put together on the stack. What does not fit is cut. In decimal and hexadecimal without
+/// core::fmt, which is larger than all of this.
+#[derive(Clone, Copy)]
 pub struct Buffer<const ROOM: usize> {
     length: usize,
     bytes: MaybeUninit<[u8; ROOM]>,
@@ -188,7 +190,7 @@ pub struct Buffer<const ROOM: usize> {
 
 impl<const ROOM: usize> Buffer<ROOM> {
     /// Not zeroed: that would take as long as all the rest of logging a line.
-    pub fn new() -> Self {
+    pub const fn new() -> Self {
         Buffer { length: 0, bytes: MaybeUninit::uninit() }
     }
 

@@ -9,12 +9,13 @@ use std::{
 
 use nix::poll::{PollFd, PollFlags, poll};
 
-use super::{Child, DEADLINE};
+use super::{Child, DEADLINE, at_once, has_ended_within};
 
-/// Killed when the test ends.
+/// Ends with the test.
 pub struct Logger {
     pub child: Child,
-    commands: ChildStdin,
+    /// None: there will be no more.
+    commands: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
 }
 
@@ -32,7 +33,7 @@ impl Logger {
     pub fn start(command: &mut Command) -> Self {
         let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut child = Child(child);
-        let commands = child.0.stdin.take().unwrap();
+        let commands = child.0.stdin.take();
         let answers = BufReader::new(child.0.stdout.take().unwrap());
         let mut logger = Logger { child, commands, answers };
         assert_eq!(logger.ask("stop").sent, 0);
@@ -40,8 +41,9 @@ impl Logger {
     }
 
     pub fn tell(&mut self, command: &str) {
-        self.commands.write_all(command.as_bytes()).unwrap();
-        self.commands.write_all(b"\0").unwrap();
+        let commands = self.commands.as_mut().unwrap();
+        commands.write_all(command.as_bytes()).unwrap();
+        commands.write_all(b"\0").unwrap();
     }
 
     pub fn has_answered_within(&self, limit: Duration) -> bool {
@@ -63,6 +65,14 @@ impl Logger {
     pub fn ask(&mut self, command: &str) -> Told {
         self.tell(command);
         self.answer()
+    }
+}
+
+impl Drop for Logger {
+    fn drop(&mut self) {
+        // The child may be an nsenter(1), which has to see the program end: who is killed reaps nobody.
+        self.commands = None;
+        has_ended_within(self.child.pid(), at_once());
     }
 }
 

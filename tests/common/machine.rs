@@ -4,12 +4,14 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
 };
 
 use nix::sys::signal::Signal;
 
-use super::{Child, Daemon, Folder, is_root, prefix, read, root, skip, succeed, text, until};
+use super::{
+    Child, DEADLINE, Daemon, Folder, has_ended_within, is_root, prefix, read, root, skip, succeed,
+    text, until,
+};
 
 const SYSTEMD: &str = "/usr/lib/systemd/systemd";
 
@@ -33,9 +35,9 @@ pub struct Canary(PathBuf);
 
 impl Canary {
     pub fn new() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let canary = format!("/tmp/rsdaemon-canary-{}-{number}", std::process::id());
+        // No pid: it may be that of another process namespace.
+        let unique = read(Path::new("/proc/sys/kernel/random/uuid"));
+        let canary = format!("/tmp/rsdaemon-canary-{}", unique.trim_end());
         fs::write(&canary, "alive").unwrap();
         Canary(canary.into())
     }
@@ -137,7 +139,7 @@ impl Drop for Machine {
     fn drop(&mut self) {
         self.init.signal(Signal::SIGKILL);
         // It removes its control groups.
-        let _ = self.script.0.wait();
+        has_ended_within(self.script.pid(), DEADLINE);
     }
 }
 

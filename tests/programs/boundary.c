@@ -63,11 +63,13 @@ static void refuse_options(void)
     check(rsd_daemonize(&fds) == -1 && errno == EINVAL, "an endless list was taken");
 }
 
+static void (*const declared_vlog)(int, const char *, va_list) = rsd_vlog;
+
 static void vlog(int level, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    rsd_vlog(level, format, arguments);
+    declared_vlog(level, format, arguments);
     va_end(arguments);
 }
 

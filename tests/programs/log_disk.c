@@ -13,8 +13,8 @@ static void make_disk(void)
     check(mkdir("disk", 0755) == 0);
     if (unshare(CLONE_NEWNS) == -1 && unshare(CLONE_NEWUSER | CLONE_NEWNS) == -1)
         _exit(CANNOT_RUN_HERE);
-    mount("none", "/", "none", MS_REC | MS_PRIVATE, "");
-    if (mount("none", "disk", "tmpfs", 0, "size=64k") == -1)
+    if (mount("none", "/", "none", MS_REC | MS_PRIVATE, "") == -1
+        || mount("none", "disk", "tmpfs", 0, "size=64k") == -1)
         _exit(CANNOT_RUN_HERE);
 }
 

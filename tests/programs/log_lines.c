@@ -4,7 +4,7 @@
  *
  * A command ends with a NUL, and is answered by "SENT LOST ERRNO" on stdout:
  *   log COUNT        so many lines "NAME line NUMBER."
- *   load             such lines, until the next command comes, which is answered instead
+ *   load             such lines, until the next command or the end comes, which is answered instead
  *   say LEVEL TEXT   this one
  *   fields           one with fields for the journal
  *   child COMMAND    what this shell command writes, as LOG_NOTICE
@@ -29,7 +29,8 @@ static void log_number(void)
 
 static void load(void)
 {
-    while (!is_readable(0)) {
+    struct pollfd commands = { .fd = 0, .events = POLLIN };
+    while (poll(&commands, 1, 0) == 0) {
         for (int i = 0; i < 10; i++)
             log_number();
         check(rsd_wait(1) >= 0);

@@ -140,37 +140,52 @@ static void full_terminal(void)
     check_aloud(lost > 0 && state_now().stderr_errno == EAGAIN);
 }
 
-static void *log_many(void *argument)
+static unsigned rounds, begun, done;
+
+static void *log_when_it_begins(void *text)
 {
-    for (int i = 0; i < 200; i++)
-        rsd_log_string(LOG_INFO, argument);
+    for (unsigned round = 0; round < rounds; round++) {
+        while (__atomic_load_n(&begun, __ATOMIC_SEQ_CST) == round)
+            ;
+        rsd_log_string(LOG_INFO, text);
+        __atomic_store_n(&done, round + 1, __ATOMIC_SEQ_CST);
+    }
     return NULL;
 }
 
-/* Room that one thread has seen may be taken by another before it writes. */
+static void empty(int pipe)
+{
+    static char all[1 << 20];
+    while (is_readable(pipe))
+        check_aloud(read(pipe, all, sizeof all) > 0);
+}
+
+/* There is room for one line, which both see and one takes. */
 static void full_pipe_of_threads(void)
 {
-    /* Lines as long as the room that a writable pipe has. */
-    static char text[RSD_LOG_LINE_MAX - 300];
+    static char text[RSD_LOG_LINE_MAX - 300], page[4096];
+    pthread_t thread;
+    int ends[2];
+    rounds = getenv("SLOW") != NULL ? 50 : 500;
     memset(text, 'x', sizeof text - 1);
-    int rounds = getenv("SLOW") != NULL ? 2 : 50;
-    for (int round = 0; round < rounds; round++) {
-        int ends[2];
-        pid_t child = checked_fork();
-        if (child != 0) {
-            check_ends_well(child);
-            continue;
-        }
-        pthread_t threads[4];
-        check(pipe(ends) == 0);
-        stderr_to(ends[1]);
-        for (int i = 0; i < 4; i++)
-            check_aloud(pthread_create(&threads[i], NULL, log_many, text) == 0);
-        for (int i = 0; i < 4; i++)
-            check_aloud(pthread_join(threads[i], NULL) == 0);
-        check_aloud(state_now().stderr_lost > 0);
-        _exit(0);
+    check(pipe(ends) == 0);
+    int pages = fcntl(ends[1], F_GETPIPE_SZ) / (int)sizeof page, out = dup(ends[1]);
+    stderr_to(ends[1]);
+    open_log(.to_stderr = 1); /* without a file, where one would wait for the other */
+    check_aloud(pthread_create(&thread, NULL, log_when_it_begins, text) == 0);
+    for (unsigned round = 0; round < rounds; round++) {
+        for (int i = 1; i < pages; i++)
+            check_aloud(write(out, page, sizeof page) == (ssize_t)sizeof page);
+        __atomic_store_n(&begun, round + 1, __ATOMIC_SEQ_CST);
+        rsd_log_string(LOG_INFO, text);
+        while (__atomic_load_n(&done, __ATOMIC_SEQ_CST) == round)
+            sched_yield();
+        empty(ends[0]);
+        rsd_log_string(LOG_INFO, "after the line that tells of the lost one");
+        empty(ends[0]);
     }
+    check_aloud(pthread_join(thread, NULL) == 0);
+    check_aloud(state_now().stderr_lost > 0);
 }
 
 static volatile sig_atomic_t pipe_signals;

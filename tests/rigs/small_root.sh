@@ -107,7 +107,8 @@ case $1 in
     find "/mnt/$2" -depth -type d -exec rmdir {} +
     ;;
 *)
-    group=rsdaemon-test-$$
+    # No pid: it may be that of another process namespace.
+    group=rsdaemon-test-$(cat /proc/sys/kernel/random/uuid)
     trap 'unshare --mount "$0" --remove-group $group' EXIT
     setpriv --pdeathsig KILL unshare --pid --mount --ipc --uts --net --fork --kill-child \
         "$0" --in-namespaces $group "$@" || exit
