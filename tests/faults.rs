@@ -182,7 +182,7 @@ fn a_program_that_logs_carelessly_is_seen_through() {
             "missing in the file, and 0 lines counted",
             "missing in stderr, and 0 lines counted",
             "missing in syslog, and 0 lines counted",
-            "0 lines missing in the file, and 1 line counted",
+            "0 lines missing in the file, and 8 lines counted",
             "for a reason",
             "longer than allowed",
             "left lock",
