@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{passes, passes_in, test_with};
+use common::passes;
 
 #[test]
 fn lines_that_a_full_disk_did_not_take_are_counted_and_told_of_when_there_is_room() {
@@ -39,21 +39,14 @@ fn a_full_pipe_makes_nobody_wait_and_is_told_what_it_has_missed() {
     passes("log_stderr", &["full-pipe"]);
 }
 
-/// With fewer rounds where each takes longer.
-#[track_caller]
-fn passes_in_rounds(case: &str) {
-    let slow: &[_] = if test_with().is_empty() { &[] } else { &[("SLOW", "1")] };
-    passes_in(slow, "log_stderr", &[case]);
-}
-
 #[test]
 fn a_full_pipe_makes_neither_of_two_threads_wait() {
-    passes_in_rounds("full-pipe-of-threads");
+    passes("log_stderr", &["full-pipe-of-threads"]);
 }
 
 #[test]
 fn nor_when_the_pipe_is_another_users() {
-    passes_in_rounds("full-pipe-of-another-user");
+    passes("log_stderr", &["full-pipe-of-another-user"]);
 }
 
 #[test]

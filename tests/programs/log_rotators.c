@@ -7,6 +7,7 @@
 
 #define PROCESSES 8
 #define MANY 100000 /* files; so that none is given up */
+#define LONGEST 256 /* bytes of a numbered line */
 
 static int is_slow(void)
 {
@@ -56,6 +57,13 @@ static void crowd(void)
     for (unsigned writer = 0; writer < PROCESSES; writer++)
         check_each_once(tally, writer, numbers);
     check(tally->others == 0);
+    /* None was rotated before it had to be. */
+    for (unsigned number = 1; number <= last; number++) {
+        char name[32];
+        struct stat stat;
+        sprintf(name, LOG ".%u", number);
+        check(lstat(name, &stat) == 0 && (size_t)stat.st_size > limit - LONGEST);
+    }
 }
 
 static unsigned numbers_of_threads;
