@@ -33,6 +33,7 @@ help:
 	@echo "make deps test      install what the tests use (apt), and run them"
 	@echo "make bench          measure against hand-written C and other libraries"
 	@echo "make bench-loop     the main loop alone"
+	@echo "make bench-log      the log alone"
 	@echo "make header         write include/rsdaemon.h from the sources"
 
 # --- the shipping form -------------------------------------------------------------------------
@@ -116,8 +117,8 @@ demo: examples
 stage: all
 	@$(MAKE) --no-print-directory install DESTDIR= PREFIX=$(STAGE) LIBDIR=$(STAGE)/lib >/dev/null
 
-PACKAGES := binutils g++ gcc libbsd-dev libdaemon-dev libevent-dev libglib2.0-dev nmap pkgconf strace \
-    util-linux valgrind
+PACKAGES := binutils g++ gcc libbsd-dev libdaemon-dev libevent-dev libglib2.0-dev logrotate nmap pkgconf \
+    rsyslog strace systemd util-linux valgrind
 
 deps:
 	@echo "installing with apt-get what the tests use: $(PACKAGES)"

@@ -27,6 +27,9 @@ fn main() {
     let header = header
         .replace("#endif // __cplusplus", "#endif")
         .replace("#endif  // __cplusplus", "#endif");
+    // The inline functions come last, but within the guard.
+    const GUARD: &str = "#endif  /* RSDAEMON_H */\n";
+    let header = header.replacen(&format!("\n{GUARD}\n"), "", 1) + "\n" + GUARD;
     std::fs::write(out.join("rsdaemon.h"), header).expect("OUT_DIR is writable");
     println!("cargo::rustc-env=GENERATED_HEADER={}", out.join("rsdaemon.h").display());
 

@@ -1,5 +1,7 @@
 # make bench         see bench.c for how to read what it prints
 # make bench-loop    the part about the main loop alone
+# make bench-log     the part about the log alone
+# make bench-deps    installs with apt-get what is only measured
 
 BENCHES   := target/benches
 BENCH_CC   = $(CC) -std=c11 -D_GNU_SOURCE $(CFLAGS) $(WARNINGS) -I$(STAGE)/include
@@ -14,7 +16,14 @@ rm -f $(BENCHES)/$(2)
 $(if $(call bench_has,$(1)),$(BENCH_CC) $(patsubst %,benches/%.c,$(3)) -o $(BENCHES)/$(2) -l$(1))
 endef
 
-.PHONY: bench-loop
+.PHONY: bench-loop bench-log bench-deps
+
+# Libraries that are measured and not used otherwise. The runners say so of each that is missing.
+BENCH_PACKAGES := liblog4c-dev libspdlog-dev
+
+bench-deps:
+	apt-get update
+	DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $(BENCH_PACKAGES)
 
 # All is built each time: it takes seconds, and no old program is measured.
 bench: stage
@@ -34,6 +43,7 @@ bench: stage
 	$(call bench_optional,daemon,cycle_libdaemon,cycle cycle_libdaemon)
 	$(BENCHES)/bench $(BENCHES) $(STAGE)/lib/librsdaemon.so.0
 	@$(MAKE) --no-print-directory bench-loop
+	@$(MAKE) --no-print-directory bench-log
 
 # How long the loops are watched doing nothing.
 IDLE_SECONDS ?= 60
@@ -41,14 +51,38 @@ IDLE_SECONDS ?= 60
 # The main loop alone: see latency.c, idle.c and command.c for how to read it.
 bench-loop: stage
 	@mkdir -p $(BENCHES)
-	$(BENCH_CC) benches/latency.c benches/waiters.c benches/measure.c -o $(BENCHES)/latency
-	$(BENCH_CC) benches/idle.c benches/waiters.c benches/measure.c -o $(BENCHES)/idle
+	$(BENCH_CC) benches/latency.c benches/waiters.c benches/measure.c benches/share.c -o $(BENCHES)/latency
+	$(BENCH_CC) benches/idle.c benches/waiters.c benches/measure.c benches/share.c -o $(BENCHES)/idle
 	$(BENCH_CC) benches/command.c benches/measure.c -o $(BENCHES)/command $(BENCH_RSD)
-	$(BENCH_CC) benches/waiter.c benches/waiter_bare.c -o $(BENCHES)/waiter_bare
-	$(BENCH_CC) benches/waiter.c benches/waiter_rsdaemon.c -o $(BENCHES)/waiter_rsdaemon $(BENCH_RSD)
-	$(call bench_optional,event,waiter_libevent,waiter waiter_libevent)
-	$(call bench_optional,daemon,waiter_libdaemon,waiter waiter_libdaemon)
+	$(BENCH_CC) benches/waiter.c benches/share.c benches/waiter_bare.c -o $(BENCHES)/waiter_bare
+	$(BENCH_CC) benches/waiter.c benches/share.c benches/waiter_rsdaemon.c \
+	    -o $(BENCHES)/waiter_rsdaemon $(BENCH_RSD)
+	$(call bench_optional,event,waiter_libevent,waiter share waiter_libevent)
+	$(call bench_optional,daemon,waiter_libdaemon,waiter share waiter_libdaemon)
 	@echo "$$(uname -srm), $$(nproc) CPUs, load $$(cut -d ' ' -f 1-3 /proc/loadavg)"
 	$(BENCHES)/latency $(BENCHES)
 	$(BENCHES)/idle $(BENCHES) $(IDLE_SECONDS)
 	$(BENCHES)/command
+
+# The log alone: see log_file.c and log_syslog.c for how to read it.
+bench-log: stage
+	@mkdir -p $(BENCHES)
+	$(BENCH_CC) benches/log_file.c benches/loggers.c benches/share.c benches/measure.c \
+	    -o $(BENCHES)/log_file
+	$(BENCH_CC) benches/log_syslog.c benches/loggers.c benches/share.c benches/measure.c \
+	    -o $(BENCHES)/log_syslog
+	$(BENCH_CC) -pthread benches/logger.c benches/share.c benches/logger_bare.c \
+	    -o $(BENCHES)/logger_bare
+	$(BENCH_CC) -pthread benches/logger.c benches/share.c benches/logger_rsdaemon.c \
+	    -o $(BENCHES)/logger_rsdaemon $(BENCH_RSD)
+	$(call bench_optional,log4c,logger_log4c,logger share logger_log4c)
+	@# C++, and its parts in C as they are for all others.
+	rm -f $(BENCHES)/logger_spdlog
+	$(if $(call bench_has,spdlog),$(BENCH_CC) -pthread -c benches/logger.c -o $(BENCHES)/logger.o)
+	$(if $(call bench_has,spdlog),$(BENCH_CC) -c benches/share.c -o $(BENCHES)/share.o)
+	$(if $(call bench_has,spdlog),$(CXX) -std=c++17 -D_GNU_SOURCE $(CFLAGS) -pthread \
+	    -DSPDLOG_COMPILED_LIB -DSPDLOG_FMT_EXTERNAL benches/logger_spdlog.cc $(BENCHES)/logger.o \
+	    $(BENCHES)/share.o -o $(BENCHES)/logger_spdlog -lspdlog -lfmt)
+	@echo "$$(uname -srm), $$(nproc) CPUs, load $$(cut -d ' ' -f 1-3 /proc/loadavg)"
+	$(BENCHES)/log_file $(BENCHES)
+	$(BENCHES)/log_syslog $(BENCHES)

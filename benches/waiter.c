@@ -1,9 +1,8 @@
 #include "waiter.h"
 
+#include "share.h"
+
 #include <err.h>
-#include <signal.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
 #include <unistd.h>
 
 static struct shared *shared;
@@ -19,11 +18,8 @@ void work(void)
 int main(int argc, char *argv[])
 {
     if (argc != 2)
-        errx(2, "usage: %s KIND, with shared memory on descriptor %d", argv[0], SHARED_FD);
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED, SHARED_FD, 0);
-    if (shared == MAP_FAILED)
-        err(1, "cannot share memory");
+        errx(2, "usage: %s KIND, started by a program that shares memory", argv[0]);
+    shared = get_shared(sizeof *shared);
 
     prepare_loop(argv[1]);
     shared->pid = getpid();

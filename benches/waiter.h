@@ -10,9 +10,6 @@
 #include <semaphore.h>
 #include <sys/types.h>
 
-/* The number of the descriptor that has it, in the waiter. */
-#define SHARED_FD 3
-
 /* What the waiter shares with whoever started it. */
 struct shared {
     pid_t pid;

@@ -1,18 +1,17 @@
 #include "waiters.h"
 
+#include "share.h"
+
 #include <err.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-extern char **environ;
 
 int list_waiters(const char *folder, struct waiter *list, int max)
 {
@@ -36,28 +35,14 @@ int list_waiters(const char *folder, struct waiter *list, int max)
 
 void start_waiter(const char *folder, struct waiter *waiter, char *trace)
 {
-    int memory = memfd_create("waiter", MFD_CLOEXEC);
-    if (memory == -1 || ftruncate(memory, sizeof *waiter->shared) == -1)
-        err(1, "cannot make shared memory");
-    waiter->shared =
-        mmap(NULL, sizeof *waiter->shared, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
-    if (waiter->shared == MAP_FAILED || sem_init(&waiter->shared->seen, 1, 0) == -1)
+    int memory;
+    waiter->shared = make_shared(sizeof *waiter->shared, &memory);
+    if (sem_init(&waiter->shared->seen, 1, 0) == -1)
         err(1, "cannot share memory");
-
-    /* dup2(2) to the same number would leave it close-on-exec. */
-    int high = fcntl(memory, F_DUPFD_CLOEXEC, SHARED_FD + 1);
-    posix_spawn_file_actions_t actions;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_adddup2(&actions, high, SHARED_FD);
     char *program = join(folder, waiter->file);
     char *argv[] = { "strace", "-f", "-o", trace, program, waiter->kind, NULL };
-    char **used = trace == NULL ? argv + 4 : argv;
-    if ((errno = posix_spawnp(&waiter->started, used[0], &actions, NULL, used, environ)) != 0)
-        err(1, "cannot run %s", used[0]);
-    posix_spawn_file_actions_destroy(&actions);
+    waiter->started = start_sharing(trace == NULL ? argv + 4 : argv, memory);
     free(program);
-    close(memory);
-    close(high);
 
     wait_seen(waiter);
     char path[64];

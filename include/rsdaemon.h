@@ -16,6 +16,7 @@
 #define RSDAEMON_H
 
 #include <signal.h>
+#include <stdarg.h>
 #include <stddef.h>
 
 /** The version of this header; rsd_version() tells that of the library. */
@@ -39,6 +40,11 @@
  */
 #define RSD_RUN_OPTIONS(...) \
     (&(const struct rsd_run_options){ .size = sizeof(struct rsd_run_options), __VA_ARGS__ })
+/**
+ * The same for rsd_open_log(): rsd_open_log(RSD_LOG_OPTIONS(.name = "mydaemon", .to_syslog = 1)).
+ */
+#define RSD_LOG_OPTIONS(...) \
+    (&(const struct rsd_log_options){ .size = sizeof(struct rsd_log_options), __VA_ARGS__ })
 #endif
 
 /**
@@ -80,6 +86,12 @@
  * rsd_options.stdio: stdin at once, stdout and stderr when rsd_ready() is called.
  */
 #define RSD_STDIO_KEEP_UNTIL_READY 3
+
+/**
+ * A line of the log, in a file or on stderr, has at most so many bytes, its time, name and newline
+ * included. Of a longer one the end of the message is replaced by "[cut]".
+ */
+#define RSD_LOG_LINE_MAX 4096
 
 /**
  * rsd_wait(), rsd_dispatch(): a flagged signal has arrived since this was last told.
@@ -313,6 +325,147 @@ struct rsd_options {
      * groups are given up, too.
      */
     const char *group;
+};
+
+/**
+ * Where rsd_log() writes. What is left out (0, NULL) has its default. Write it with RSD_LOG_OPTIONS(),
+ * which fills in the size. With neither to_syslog, to_journal, to_stderr nor a file it is syslog.
+ */
+struct rsd_log_options {
+    /**
+     * sizeof(struct rsd_log_options): how much of it the program knows.
+     */
+    size_t size;
+    /**
+     * What the program is called in each line. NULL: as it was executed, without the folder.
+     */
+    const char *name;
+    /**
+     * LOG_DAEMON, LOG_LOCAL0 ... of syslog(3). 0: LOG_DAEMON.
+     */
+    int facility;
+    /**
+     * The least important level that is logged, LOG_ALERT to LOG_DEBUG. 0: LOG_DEBUG, that is all.
+     */
+    int level;
+    /**
+     * Not 0: to the syslog daemon, through /dev/log (RFC 3164, in the form that syslog(3) has).
+     */
+    int to_syslog;
+    /**
+     * Not 0: to systemd-journald, in its own protocol, with the fields of rsd_log_fields().
+     */
+    int to_journal;
+    /**
+     * Not 0: to stderr. "NAME: MESSAGE"; with "<LEVEL>" instead of the name where stderr is the journal
+     * (JOURNAL_STREAM).
+     */
+    int to_stderr;
+    /**
+     * A file that lines are appended to: "2026-11-25T16:05:59.123456+01:00 NAME[PID] LEVEL: MESSAGE",
+     * with the level as in syslog.conf(5): emerg, alert, crit, err, warning, notice, info, debug.
+     * Relative to the working directory of this call. NULL: none.
+     */
+    const char *file;
+    /**
+     * The mode of a new file, whatever the umask. 0: 0640, less the umask.
+     */
+    unsigned int file_mode;
+    /**
+     * The owner of a new file, by name or number, with the group of that user. NULL: whoever makes it.
+     */
+    const char *file_owner;
+    /**
+     * Rotate before a line that would make the file longer than so many bytes: FILE becomes FILE.1,
+     * FILE.1 becomes FILE.2 and so on. 0: never. Several threads and processes may write and rotate the same
+     * file; then it may become longer by what the others write while one rotates, and for each other process
+     * by a sixteenth or what it writes in a second.
+     */
+    size_t file_limit;
+    /**
+     * How many files are kept besides FILE, when it is rotated. 0: 5. A file that somebody is still
+     * writing to is kept longer.
+     */
+    unsigned int file_count;
+    /**
+     * Rotate when the file was begun more than so many seconds ago. 0: never.
+     */
+    unsigned int file_age_s;
+    /**
+     * Not 0: stdout and stderr of this process are the file, too, also after it was rotated or reopened.
+     * Not together with to_stderr. For children see rsd_log_pipe().
+     */
+    int redirect_stdio;
+    /**
+     * A signal on which rsd_dispatch() and rsd_wait() do rsd_reopen_log(), as SIGHUP or SIGUSR1 for
+     * logrotate(8). It may be flagged by rsd_flag_signal() and install_signal_flags(), too, before or
+     * after. 0: none.
+     */
+    int reopen_signal;
+};
+
+/**
+ * How the log is doing.
+ */
+struct rsd_log_state {
+    /**
+     * sizeof(struct rsd_log_state), set by the program.
+     */
+    size_t size;
+    /**
+     * The least important level that is logged.
+     */
+    int level;
+    /**
+     * 0, or the errno of why the file did not take the latest line.
+     */
+    int file_errno;
+    /**
+     * How many lines the file did not take.
+     */
+    unsigned int file_lost;
+    /**
+     * As file_errno, of syslog.
+     */
+    int syslog_errno;
+    /**
+     * How many lines syslog did not take.
+     */
+    unsigned int syslog_lost;
+    /**
+     * As file_errno, of the journal.
+     */
+    int journal_errno;
+    /**
+     * How many lines the journal did not take.
+     */
+    unsigned int journal_lost;
+    /**
+     * As file_errno, of stderr.
+     */
+    int stderr_errno;
+    /**
+     * How many lines stderr did not take.
+     */
+    unsigned int stderr_lost;
+    /**
+     * 0, or the errno of why the file could not be reopened or rotated the last time.
+     */
+    int reopen_errno;
+    /**
+     * How many lines RSD_LOG_LIMITED() held back.
+     */
+    unsigned int held_back;
+};
+
+/**
+ * What RSD_LOG_LIMITED() knows of a place in the program. All zeros: nothing yet.
+ */
+struct rsd_log_site {
+    /**
+     * For the library alone.
+     */
+    unsigned int state[4];
 };
 
 /**
@@ -636,6 +789,192 @@ int rsd_env_int(const char *name, int minimum, int maximum, int *value);
 int rsd_env_string(const char *name, const char **value);
 
 /**
+ * Open the log, or open it anew with other options.
+ *
+ * Instead of openlog(3), with as many targets at once as are asked for. Each of them goes on when it can
+ * again: a syslog daemon or journald that is not there yet, is restarted, or takes no more lines; a file
+ * that cannot be written. What could not be written meanwhile is counted, and the next line that can be is
+ * preceded by one that tells how many were lost. What makes rsd_log() wait is the file system (a disk, NFS), and
+ * a reader of syslog, the journal or stderr who is behind: for less than a millisecond, and not again
+ * until that reader takes a line.
+ *
+ * The file is a regular file with one name, no symbolic link. It is looked for once a second, when there is a
+ * line: if it was removed or replaced, the new one is opened or made; if it was moved away, a second later.
+ * Where that fails the old one is kept. A file that was truncated (copytruncate) is written on from its new
+ * end.
+ *
+ * A line is in the kernel when rsd_log() returns, and is one write(2): what ends the process after that loses
+ * nothing, and lines of several processes do not mix. (A process that SIGKILL ends within the call may leave
+ * the beginning of its line before the next one.)
+ *
+ * If the call fails, the log stays as it was. Before the first call lines go to stderr.
+ *
+ * Call it before or after daemonize() and before privileges are given up. To make, rotate and reopen
+ * the file after that, the user needs to be allowed to write in its directory.
+ *
+ * @param options  NULL: the defaults
+ * @return         0, or -1 with errno set and nothing changed:
+ *                 EINVAL   an option is out of range, or needs a file and there is none; the file is a
+ *                          FIFO, a socket or a device
+ *                 ELOOP    the file is a symbolic link
+ *                 EISDIR   the file is a directory
+ *                 EMLINK   the file has hard links
+ *                 E2BIG    the options are of a newer version than this library
+ *                 or any errno of open(2), fchmod(2), fchown(2) and sigaction(2); for the owner as for
+ *                 rsd_daemonize()
+ *
+ * Not thread-safe: no other thread may log meanwhile. Not async-signal-safe. Since 0.1.
+ */
+int rsd_open_log(const struct rsd_log_options *options);
+
+/**
+ * rsd_log() with a list of arguments, as vsyslog(3).
+ *
+ * The message is one line: control characters, also newlines in its middle, are shown as \n, \t or \x1b;
+ * newlines at its end are dropped. %m is the error text of errno. errno stays what it is.
+ *
+ * @param level   LOG_EMERG to LOG_DEBUG; what stands there of a facility is ignored
+ * @param format  as for printf(3)
+ *
+ * Thread-safe, also after fork(2) in a process of many threads. Not async-signal-safe: see
+ * rsd_log_string(). Since 0.1.
+ */
+void rsd_vlog(int level,
+              const char *format,
+              va_list arguments);
+
+/**
+ * Log a text as it is.
+ *
+ * As rsd_log(), without a format. It needs 32 KiB of stack, which an alternate one may not have.
+ *
+ * @param level  LOG_EMERG to LOG_DEBUG; what stands there of a facility is ignored
+ * @param text   NULL: nothing is logged
+ *
+ * Thread-safe. Async-signal-safe: a signal handler may call it. Since 0.1.
+ */
+void rsd_log_string(int level, const char *text);
+
+/**
+ * Log a text with fields for the journal (systemd.journal-fields(7)).
+ *
+ * The fields reach the journal alone; what everybody is to read belongs into the text.
+ *
+ * @param level   LOG_EMERG to LOG_DEBUG; what stands there of a facility is ignored
+ * @param text    NULL: nothing is logged
+ * @param fields  "NAME=VALUE" each, with a name of upper case letters, digits and underscores that does
+ *                not begin with an underscore or a digit; others are left out. At most 16, and 2048
+ *                bytes in all; what is more is left out
+ * @param count   how many
+ *
+ * Thread-safe. Async-signal-safe. Since 0.1.
+ */
+void rsd_log_fields(int level,
+                    const char *text,
+                    const char *const *fields,
+                    size_t count);
+
+/**
+ * Whether lines of this level are logged: to spare the work of making one.
+ *
+ * @return  1 or 0
+ *
+ * Thread-safe. Async-signal-safe. Since 0.1.
+ */
+int rsd_log_wants(int level);
+
+/**
+ * Choose anew which levels are logged.
+ *
+ * @param level  the least important one, LOG_EMERG to LOG_DEBUG
+ * @return       the one before, or -1 with errno set:
+ *               EINVAL  level is out of range
+ *
+ * Thread-safe. Not async-signal-safe. Since 0.1.
+ */
+int rsd_set_log_level(int level);
+
+/**
+ * Open the file of the log anew, and connect anew to syslog and the journal.
+ *
+ * For logrotate(8) and others that have moved the file. The new file is opened before the old one is let
+ * go of: no line is lost, and if it cannot be opened, the old one stays.
+ *
+ * @return  0, also without a file, or -1 with errno set and the old file kept:
+ *          EALREADY  the file is being reopened or rotated by another thread
+ *          or as for rsd_open_log()
+ *
+ * Thread-safe. Not async-signal-safe; see reopen_signal of rsd_log_options. Since 0.1.
+ */
+int rsd_reopen_log(void);
+
+/**
+ * Ask how the log is doing. Counts are of this process, since the log was opened or the process forked.
+ *
+ * @param state  with its size set; filled in
+ * @return       0, or -1 with errno set:
+ *               EINVAL  state is NULL or its size is too small
+ *
+ * Thread-safe. Not async-signal-safe. Since 0.1.
+ */
+int rsd_get_log_state(struct rsd_log_state *state);
+
+/**
+ * Whether a place in the program may log a line now: what RSD_LOG_LIMITED() asks.
+ *
+ * When lines were held back and the time is over, one line tells how many.
+ *
+ * @param site     of this place alone, static, all zeros at first
+ * @param count    so many lines
+ * @param seconds  in so many seconds
+ * @param level    of the line
+ * @return         1 or 0
+ *
+ * Thread-safe. Async-signal-safe. Since 0.1.
+ */
+int rsd_log_allows(struct rsd_log_site *site, unsigned int count, unsigned int seconds, int level);
+
+/**
+ * Make a pipe whose lines are logged, for the stdout and stderr of children.
+ *
+ * What is written there, by a child and by the programs it executes, goes through the log line by line,
+ * also after it was rotated or reopened: rsd_dispatch() and rsd_wait() read it. A line of more than
+ * RSD_LOG_LINE_MAX bytes becomes several. If the daemon does not read for a while, the child waits; so this
+ * is nothing for the daemon's own stdout. It ends when the last copy of the descriptor is closed. What
+ * is still in it when the daemon ends is lost. A forked child reads nothing of its parent's: call this after
+ * daemonize().
+ *
+ * @param level  LOG_EMERG to LOG_DEBUG, of all its lines
+ * @return       a close-on-exec descriptor to write to, for dup2(2) in the child, to be closed by the
+ *               program; or -1 with errno set:
+ *               EINVAL  level is out of range
+ *               EMFILE, ENFILE, ENOMEM  as of pipe(2)
+ *               or as for rsd_fd()
+ *
+ * Thread-safe. Not async-signal-safe. Since 0.1.
+ */
+int rsd_log_pipe(int level);
+
+/**
+ * Have a crash leave a line in the log.
+ *
+ * On SIGSEGV, SIGABRT, SIGBUS, SIGFPE and SIGILL one line of level LOG_CRIT tells signal, address, pid and
+ * name, in the file, on stderr and in syslog and the journal. Then the signal does what it did before this
+ * call: core dump and exit status are those of the crash. A handler that the program installs later
+ * replaces this.
+ *
+ * The calling thread gets an alternate stack (sigaltstack(2)) unless it has one, so that a stack
+ * overflow can be recorded, too; other threads call this function again for that.
+ *
+ * @return  0, or -1 with errno set:
+ *          ENOMEM  no memory for the stack
+ *          or any errno of sigaction(2) and sigaltstack(2)
+ *
+ * Thread-safe, but signal actions belong to the process. Not async-signal-safe. Since 0.1.
+ */
+int rsd_log_crashes(void);
+
+/**
  * The descriptor for the program's own event loop (poll, epoll, libevent, GLib).
  *
  * It is readable when anything in this library wants attention: a flagged signal, a child that is
@@ -853,7 +1192,8 @@ int rsd_restore_signal(int signo);
  * @param options  RSD_SIGNAL_... or-ed together; 0: neither. Flagging it again sets 0.
  * @return         0, or -1 with errno set and nothing changed:
  *                 EINVAL  signo is not flagged, or there is an unknown option, or
- *                         RSD_SIGNAL_SECOND_ENDS for SIGCHLD together with rsd_reap_children()
+ *                         RSD_SIGNAL_SECOND_ENDS for SIGCHLD together with rsd_reap_children(),
+ *                         or for a signal on which the log is reopened
  *                 or any errno of sigaction(2)
  *
  * Thread-safe, but signal actions belong to the process. Not async-signal-safe. Since 0.1.
@@ -885,6 +1225,38 @@ const char *rsd_version(void);
 
 #ifdef __cplusplus
 }  // extern "C"
+#endif
+
+#if defined(__cplusplus) || (defined(__STDC_VERSION__) && __STDC_VERSION__ >= 199901L)
+/**
+ * Log a line: in the place of syslog(level, format, ...) and of fprintf(stderr, format, ...).
+ *
+ * As rsd_vlog(), which see. The levels stand in <syslog.h>.
+ *
+ * Thread-safe. Not async-signal-safe: see rsd_log_string(). Since 0.1.
+ */
+#ifdef __GNUC__
+__attribute__((__format__(__printf__, 2, 3), __unused__))
+#endif
+static inline void rsd_log(int level, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    rsd_vlog(level, format, arguments);
+    va_end(arguments);
+}
+
+/**
+ * Log at most `count` lines in `seconds` from this place in the program; what is more is held back, and the
+ * first line after that time is preceded by one that tells how many were. RSD_LOG_LIMITED(10, 60,
+ * LOG_WARNING, "%s: %m", name). It counts by CLOCK_MONOTONIC.
+ */
+#define RSD_LOG_LIMITED(count, seconds, level, ...) \
+    do { \
+        static struct rsd_log_site rsd_site_; \
+        if (rsd_log_allows(&rsd_site_, (count), (seconds), (level))) \
+            rsd_log((level), __VA_ARGS__); \
+    } while (0)
 #endif
 
 #endif  /* RSDAEMON_H */

@@ -6,7 +6,7 @@ use core::ffi::CStr;
 
 use nix::errno::Errno;
 
-use crate::sys::thread;
+use crate::sys::{memory::Buffer, thread};
 
 /// The longest sentence; a longer one is cut.
 pub(crate) const SENTENCE_MAX: usize = 512;
@@ -16,50 +16,30 @@ pub type Result<T> = core::result::Result<T, Error>;
 /// One line of text in a fixed buffer. What does not fit is cut, what is not printable becomes `?`,
 /// so that no path can forge a second line.
 #[derive(Clone, Copy)]
-pub struct Line {
-    length: usize,
-    bytes: [u8; SENTENCE_MAX],
-}
+pub struct Line(Buffer<SENTENCE_MAX>);
 
 impl Line {
     pub const fn new() -> Self {
-        Line { length: 0, bytes: [0; SENTENCE_MAX] }
+        Line(Buffer::new())
     }
 
     pub fn clear(&mut self) {
-        self.length = 0;
+        self.0.truncate(0);
     }
 
     #[inline(never)]
     pub fn push(&mut self, bytes: &[u8]) {
         for &byte in bytes {
-            let Some(place) = self.bytes.get_mut(self.length) else {
-                return;
-            };
-            *place = if byte.is_ascii_control() { b'?' } else { byte };
-            self.length += 1;
+            self.0.push(&[if byte.is_ascii_control() { b'?' } else { byte }]);
         }
     }
 
-    /// In decimal. Without core::fmt, which is larger than all the rest of this file.
-    #[inline(never)]
     pub fn push_number(&mut self, number: u32) {
-        let mut digits = [b'0'; 10];
-        let mut rest = number;
-        let mut used = 0;
-        for digit in digits.iter_mut().rev() {
-            *digit = b'0' + (rest.wrapping_rem(10)) as u8;
-            rest = rest.wrapping_div(10);
-            used += 1;
-            if rest == 0 {
-                break;
-            }
-        }
-        self.push(digits.get(10 - used..).unwrap_or_default());
+        self.0.push_number(number, 1);
     }
 
     pub fn as_bytes(&self) -> &[u8] {
-        self.bytes.get(..self.length).unwrap_or_default()
+        self.0.as_bytes()
     }
 }
 

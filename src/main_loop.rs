@@ -11,6 +11,7 @@ use crate::{
     command::{self, Client, Finished, Options, Outcome, State},
     error::{self, Error, OrCannot, Result},
     kept::Kept,
+    log,
     poller::{self, Source},
     signals::{self, Waited},
     sys::{
@@ -39,6 +40,7 @@ pub fn fd() -> Result<c_int> {
     if poller::was_lost() {
         children::watch_again();
         command::watch_again();
+        log::pipe::watch_again();
     }
     poller::fd()
 }
@@ -68,6 +70,10 @@ fn turn(ready: [Option<Source>; epoll::AT_ONCE], call: Call) -> Result<c_int> {
             has_called = true;
         }
     };
+    if news.is_reopen {
+        // Where it fails the old file stays, and the state of the log says why.
+        let _ = log::reopen();
+    }
     if news.is_child {
         tell(children::reap_strangers().and_then(child_ended));
     }
@@ -81,6 +87,7 @@ fn turn(ready: [Option<Source>; epoll::AT_ONCE], call: Call) -> Result<c_int> {
             Source::Child(number) => tell(child_ended(number)),
             Source::Output(number) => tell(command::output_is_ready(number).map(Told::Command)),
             Source::Errors(number) => tell(command::errors_are_ready(number).map(Told::Command)),
+            Source::Lines(number) => log::pipe::is_ready(number),
         }
     }
     for finished in (0..AT_ONCE).map_while(|_| command::look_at_time()) {

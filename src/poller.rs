@@ -25,6 +25,8 @@ pub enum Source {
     Output(usize),
     /// A command's stderr.
     Errors(usize),
+    /// A pipe whose lines are logged.
+    Lines(usize),
 }
 
 impl Source {
@@ -34,6 +36,7 @@ impl Source {
             Source::Child(entry) => (2, entry),
             Source::Output(entry) => (3, entry),
             Source::Errors(entry) => (4, entry),
+            Source::Lines(entry) => (5, entry),
         };
         kind << 32 | entry as u64
     }
@@ -46,6 +49,7 @@ impl Source {
             2 => Some(Source::Child(entry)),
             3 => Some(Source::Output(entry)),
             4 => Some(Source::Errors(entry)),
+            5 => Some(Source::Lines(entry)),
             _ => None,
         }
     }

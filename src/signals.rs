@@ -53,7 +53,12 @@ enum Claim {
     Ignore,
     /// SIGCHLD, besides its flag: the main loop looks for children that ended.
     Reap,
+    /// Besides its flag: the main loop reopens the log.
+    Reopen,
 }
+
+/// What the library itself does on a signal, whatever the program wants of it.
+const OURS: u32 = response::REAPS | response::REOPENS;
 
 /// What there was to be undone if a later step fails.
 struct Undo {
@@ -142,17 +147,18 @@ fn take_over(signo: c_int, claim: Claim) -> nix::Result<Undo> {
     let before = signal::response(signo);
     let action = match claim {
         Claim::Flag(..) => Action::respond(0),
-        Claim::Reap if before.0 & response::FLAGS != 0 => Action::respond(0),
-        Claim::Reap => Action::respond(libc::SA_RESTART | libc::SA_NOCLDSTOP),
+        Claim::Reap | Claim::Reopen if before.0 & response::FLAGS != 0 => Action::respond(0),
+        Claim::Reap | Claim::Reopen => Action::respond(libc::SA_RESTART | libc::SA_NOCLDSTOP),
         // A handler would let what they guard fail with EINTR again and again.
         Claim::Ignore if matches!(signo, SIGTTIN | SIGTTOU) => Action::ignore(),
         Claim::Ignore => Action::respond(libc::SA_RESTART),
     };
-    let reaps = before.0 & response::REAPS;
+    let ours = before.0 & OURS;
     let (response, flag) = match claim {
-        Claim::Flag(place, value) => (response::FLAGS | reaps, Flag { place, value }),
+        Claim::Flag(place, value) => (response::FLAGS | ours, Flag { place, value }),
         Claim::Reap => (before.0 | response::REAPS, before.1),
-        Claim::Ignore => (0, Flag { place: core::ptr::null_mut(), value: 0 }),
+        Claim::Reopen => (before.0 | response::REOPENS, before.1),
+        Claim::Ignore => (ours, Flag { place: core::ptr::null_mut(), value: 0 }),
     };
     // The handler may run in another thread from here on: first what it does.
     signal::respond(signo, response, flag);
@@ -173,9 +179,9 @@ pub fn restore(signo: c_int) -> Result<()> {
     let Some(before) = claimed else { return Ok(()) };
     let nowhere = Flag { place: core::ptr::null_mut(), value: 0 };
     signal::forget_arrived(signo);
-    let reaps = signal::response(signo).0 & response::REAPS;
-    if reaps != 0 {
-        signal::respond(signo, reaps, nowhere);
+    let ours = signal::response(signo).0 & OURS;
+    if ours != 0 {
+        signal::respond(signo, ours, nowhere);
         return Ok(());
     }
     if before.is_still_ours(signo, &now) {
@@ -203,8 +209,8 @@ pub fn set_options(signo: c_int, options: c_uint) -> Result<()> {
     let Some(before) = claimed else {
         return Err(Error::invalid("the signal is not flagged"));
     };
-    let is_reaping = signal::response(signo).0 & response::REAPS != 0;
-    let known = if is_reaping { RESTART } else { RESTART | SECOND_ENDS };
+    let is_ours = signal::response(signo).0 & OURS != 0;
+    let known = if is_ours { RESTART } else { RESTART | SECOND_ENDS };
     if options & !known != 0 {
         return Err(Error::invalid("the signal cannot have such an option"));
     }
@@ -227,11 +233,17 @@ pub struct News {
     pub is_flagged: bool,
     /// A child may have ended that nobody watches.
     pub is_child: bool,
+    /// The log is to be reopened.
+    pub is_reopen: bool,
 }
 
 pub fn take_news() -> News {
     let news = signal::take_news();
-    News { is_flagged: news & response::FLAGS != 0, is_child: news & response::REAPS != 0 }
+    News {
+        is_flagged: news & response::FLAGS != 0,
+        is_child: news & response::REAPS != 0,
+        is_reopen: news & response::REOPENS != 0,
+    }
 }
 
 /// Takes only that a flagged signal has arrived.
@@ -239,6 +251,9 @@ pub fn take_flagged() -> bool {
     let news = take_news();
     if news.is_child {
         look_for_children();
+    }
+    if news.is_reopen {
+        signal::renew(response::REOPENS);
     }
     news.is_flagged
 }
@@ -269,12 +284,30 @@ pub fn claim_child() -> Result<()> {
 }
 
 pub fn give_back_child() -> Result<()> {
-    let (now, flag) = signal::response(SIGCHLD);
-    if now & response::REAPS == 0 {
+    give_back(SIGCHLD, response::REAPS)
+}
+
+/// Have a signal make the main loop reopen the log, and the one before no more.
+pub fn claim_reopen(before: Option<c_int>, signo: Option<c_int>) -> Result<()> {
+    if before == signo {
         return Ok(());
     }
-    signal::respond(SIGCHLD, now & response::FLAGS, flag);
-    if now & response::FLAGS != 0 { Ok(()) } else { restore(SIGCHLD) }
+    if let Some(signo) = signo {
+        refuse_what_cannot_be_handled(signo)?;
+        claim([(signo, Claim::Reopen)])?;
+    }
+    before.map_or(Ok(()), |before| give_back(before, response::REOPENS))
+}
+
+/// The library does no more what it did on a signal. It is the program's again, if that has flagged it.
+fn give_back(signo: c_int, response: u32) -> Result<()> {
+    let (now, flag) = signal::response(signo);
+    if now & response == 0 {
+        return Ok(());
+    }
+    let left = now & !response;
+    signal::respond(signo, left, flag);
+    if left != 0 { Ok(()) } else { restore(signo) }
 }
 
 /// How long a wait without descriptors lasts where there should be some.

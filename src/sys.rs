@@ -1,6 +1,7 @@
 //! System calls that std and nix lack, or that panic or lose data there, a thin wrapper each.
 
 pub mod callback;
+pub mod crash;
 pub mod epoll;
 pub mod file;
 pub mod load;
@@ -9,6 +10,7 @@ pub mod process;
 pub mod signal;
 pub mod socket;
 pub mod thread;
+pub mod time;
 pub mod user;
 
 use libc::c_int;

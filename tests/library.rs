@@ -29,7 +29,10 @@ fn declared() -> BTreeSet<String> {
     let mut in_comment = false;
     for line in header.lines() {
         in_comment |= line.contains("/*");
-        if !in_comment && !line.starts_with(['#', ' ']) && !line.starts_with("typedef") {
+        let is_none = line.starts_with(['#', ' ', '_'])
+            || line.starts_with("typedef")
+            || line.starts_with("static inline ");
+        if !in_comment && !is_none {
             if let Some((head, _)) = line.split_once('(') {
                 let name = head.rsplit([' ', '*']).next().unwrap();
                 functions.insert(name.to_owned());
@@ -46,6 +49,13 @@ fn the_header_is_what_the_sources_say() {
     let committed = fs::read_to_string(root().join("include/rsdaemon.h")).unwrap();
     assert!(generated == committed, "include/rsdaemon.h is out of date: make header");
     assert!(committed == installed_header());
+}
+
+#[test]
+fn the_header_defines_no_name_without_its_prefix() {
+    for line in installed_header().lines().filter_map(|line| line.strip_prefix("#define ")) {
+        assert!(line.starts_with("RSD_") || line.starts_with("RSDAEMON_"), "{line}");
+    }
 }
 
 #[test]
@@ -107,6 +117,7 @@ fn the_shared_library_needs_libc_alone_and_is_hardened() {
 fn every_compiler_takes_the_header_without_a_warning() {
     let folder = Folder::new();
     for (language, standard, file) in [
+        ("c", "c89", "x.c"),
         ("c", "c99", "x.c"),
         ("c", "c11", "x.c"),
         ("c", "c17", "x.c"),
@@ -114,13 +125,21 @@ fn every_compiler_takes_the_header_without_a_warning() {
         ("c++", "c++20", "x.cc"),
     ] {
         let source = folder.path(file);
-        let use_options = if language == "c" {
-            "rsd_daemonize(RSD_OPTIONS(.pidfile = \"x\", .umask = 027))"
-        } else {
-            "[] { rsd_options o = {}; o.size = sizeof o; return rsd_daemonize(&o); }()"
+        let uses = match (language, standard) {
+            (_, "c89") => "rsd_log_string(6, \"x\"); return rsd_open_log(0);",
+            ("c", _) => {
+                "RSD_LOG_LIMITED(1, 60, 6, \"%d\", 1);\n\
+                 if (rsd_open_log(RSD_LOG_OPTIONS(.to_stderr = 1)) == -1) rsd_log(3, \"x\");\n\
+                 return rsd_daemonize(RSD_OPTIONS(.pidfile = \"x\", .umask = 027));"
+            }
+            _ => {
+                "RSD_LOG_LIMITED(1, 60, 6, \"%d\", 1);\n\
+                 rsd_options o = {}; o.size = sizeof o; rsd_log(3, \"x\");\n\
+                 return rsd_daemonize(&o);"
+            }
         };
         let text = format!(
-            "#include <rsdaemon.h>\nint f(void);\nint f(void) {{ return {use_options}; }}\n"
+            "#include <rsdaemon.h>\n#include <rsdaemon.h>\nint f(void);\nint f(void) {{ {uses} }}\n"
         );
         fs::write(&source, text).unwrap();
         succeed(compiler(language, standard).arg("-fsyntax-only").arg(&source));

@@ -4,7 +4,6 @@ use core::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use nix::{
-    errno::Errno,
     fcntl::OFlag,
     sys::stat::Mode,
     unistd::{Pid, fchdir, getpid},
@@ -19,6 +18,7 @@ use crate::{
     inherited::{self, Descriptors},
     kept::Kept,
     launch::SignalState,
+    log,
     pidfile::{self, Held, Place, Style},
     privileges::{self, Target},
     stdio,
@@ -154,19 +154,18 @@ impl<'a> Plan<'a> {
     /// Returns what stdout and stderr become when ready.
     #[inline(never)]
     fn redirect(&self) -> Result<Option<Kept>> {
-        let output = self.log.as_ref().unwrap_or(&self.null);
+        let log = self.log.as_ref().map(AsFd::as_fd);
+        let output = log.or(log::stdio()).unwrap_or(self.null.as_fd());
         let mut later = None;
         match self.options.stdio {
             Stdio::Kept => {}
             Stdio::Redirected => {
                 stdio::redirect_input(&self.null)?;
-                stdio::redirect_output(output.as_fd())?;
+                stdio::redirect_output(output)?;
             }
             Stdio::KeptUntilReady => {
                 stdio::redirect_input(&self.null)?;
-                let number = |error: std::io::Error| error.raw_os_error().unwrap_or(0);
-                let copy = output.try_clone().map_err(|error| Errno::from_raw(number(error)));
-                let copy = copy.and_then(file::above_stdio).and_then(Kept::new);
+                let copy = file::copy_above(output, 3).and_then(Kept::new);
                 later = Some(copy.or_cannot("keep the output for later")?);
             }
         }

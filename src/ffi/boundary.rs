@@ -35,24 +35,28 @@ const PTHREAD_CANCEL_DISABLE: c_int = 1;
 /// Runs a call. Success leaves errno as it was; a failure sets it and the sentence, and is -1. The
 /// thread is not cancelled meanwhile (pthread_cancel(3)): it may have a lock.
 pub fn run(call: impl FnOnce() -> Result<c_int>) -> c_int {
+    let mut result = Ok(-1);
+    undisturbed(|| {
+        result = call();
+        result.as_ref().err().map(note);
+    });
+    result.unwrap_or_else(|error| {
+        error.0.set();
+        -1
+    })
+}
+
+/// Runs a call that cannot fail, with errno left as it was and without the thread's being cancelled.
+/// Async-signal-safe.
+pub fn undisturbed(call: impl FnOnce()) {
     let errno_before = Errno::last_raw();
     let mut state = 0;
     // SAFETY: `state` is writable.
     unsafe { pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &mut state) };
-    let result = match call() {
-        Ok(value) => {
-            Errno::set_raw(errno_before);
-            value
-        }
-        Err(error) => {
-            note(&error);
-            error.0.set();
-            -1
-        }
-    };
+    call();
     // SAFETY: the state that the call above told.
     unsafe { pthread_setcancelstate(state, &mut 0) };
-    result
+    Errno::set_raw(errno_before);
 }
 
 #[inline(never)]

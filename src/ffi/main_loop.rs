@@ -4,7 +4,7 @@ use core::ffi::c_int;
 
 use super::{boundary::run, command::tell};
 use crate::{
-    children, command, daemonize,
+    children, command, daemonize, log,
     main_loop::{self, Told},
     pidfile, poller,
 };
@@ -101,6 +101,7 @@ pub extern "C" fn rsd_after_fork() -> c_int {
         daemonize::let_go_of_parents();
         pidfile::let_go_of_parents();
         command::let_go_of_parents();
+        log::pipe::let_go_of_parents();
         children::let_go_of_parents();
         poller::let_go_of_parents();
         Ok(0)

@@ -134,7 +134,8 @@ pub extern "C" fn rsd_restore_signal(signo: c_int) -> c_int {
 /// @param options  RSD_SIGNAL_... or-ed together; 0: neither. Flagging it again sets 0.
 /// @return         0, or -1 with errno set and nothing changed:
 ///                 EINVAL  signo is not flagged, or there is an unknown option, or
-///                         RSD_SIGNAL_SECOND_ENDS for SIGCHLD together with rsd_reap_children()
+///                         RSD_SIGNAL_SECOND_ENDS for SIGCHLD together with rsd_reap_children(),
+///                         or for a signal on which the log is reopened
 ///                 or any errno of sigaction(2)
 ///
 /// Thread-safe, but signal actions belong to the process. Not async-signal-safe. Since 0.1.

@@ -5,7 +5,10 @@ use core::{
     ptr::NonNull,
     slice,
 };
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::{
+    io::IoSlice,
+    os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
+};
 
 use nix::{
     errno::Errno,
@@ -88,6 +91,83 @@ pub fn truncate(fd: BorrowedFd, length: i64) -> nix::Result<()> {
 pub fn duplicate_to(fd: BorrowedFd, number: RawFd) -> nix::Result<()> {
     // SAFETY: dup2(2) takes no pointers; the numbers given are those of stdio, which nobody owns.
     retry(|| check(unsafe { libc::dup2(fd.as_raw_fd(), number) })).map(drop)
+}
+
+/// dup3(2): as `duplicate_to`, and close-on-exec.
+pub fn put_at(fd: BorrowedFd, number: RawFd) -> nix::Result<()> {
+    // SAFETY: dup3(2) takes no pointers; the number is one of ours.
+    retry(|| check(unsafe { libc::dup3(fd.as_raw_fd(), number, libc::O_CLOEXEC) })).map(drop)
+}
+
+/// A copy on the first free number from `least` up.
+pub fn copy_above(fd: BorrowedFd, least: RawFd) -> nix::Result<OwnedFd> {
+    // SAFETY: fcntl(2) with F_DUPFD_CLOEXEC reads no memory of ours.
+    owned(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, least) })
+}
+
+/// write(2)
+#[inline(never)]
+pub fn write(fd: BorrowedFd, bytes: &[u8]) -> nix::Result<usize> {
+    retry(|| nix::unistd::write(fd, bytes))
+}
+
+/// writev(2): the pieces one after the other, at the end of a file opened with O_APPEND as one write.
+pub fn write_pieces(fd: BorrowedFd, pieces: &[IoSlice]) -> nix::Result<usize> {
+    let count = pieces.len() as libc::c_int;
+    retry(|| {
+        // SAFETY: an IoSlice is an iovec, and all of it lives across the call.
+        check(unsafe { libc::writev(fd.as_raw_fd(), pieces.as_ptr().cast(), count) } as i32)
+    })
+    .map(|count| count as usize)
+}
+
+/// Whether writing a little would not wait, now or in so many microseconds. EPIPE: nobody reads it.
+pub fn is_writable_within(fd: BorrowedFd, limit_us: u32) -> nix::Result<bool> {
+    let mut polled = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
+    let limit = libc::timespec { tv_sec: 0, tv_nsec: i64::from(limit_us) * 1000 };
+    // SAFETY: one entry and a time, which live across the call, and no mask.
+    check(unsafe { libc::ppoll(&mut polled, 1, &limit, core::ptr::null()) })?;
+    if polled.revents & libc::POLLNVAL != 0 {
+        return Err(Errno::EBADF);
+    }
+    if polled.revents & libc::POLLERR != 0 {
+        return Err(Errno::EPIPE);
+    }
+    Ok(polled.revents & libc::POLLOUT != 0)
+}
+
+/// renameat(2), which replaces what stands at `to`.
+pub fn rename(from: &CStr, to: &CStr) -> nix::Result<()> {
+    // SAFETY: two C strings.
+    check(unsafe { libc::rename(from.as_ptr(), to.as_ptr()) }).map(drop)
+}
+
+/// renameat2(2) to a name that nobody has: EEXIST if somebody does. Where the file system or the kernel
+/// cannot do that, as rename(2).
+pub fn rename_to_free(from: &CStr, to: &CStr) -> nix::Result<()> {
+    let (at, from_path, to_path) = (libc::AT_FDCWD, from.as_ptr(), to.as_ptr());
+    let flags = libc::RENAME_NOREPLACE;
+    // SAFETY: two C strings.
+    let renamed = unsafe { libc::syscall(libc::SYS_renameat2, at, from_path, at, to_path, flags) };
+    match check(renamed as i32) {
+        Err(Errno::EINVAL | Errno::ENOSYS) => rename(from, to),
+        renamed => renamed.map(drop),
+    }
+}
+
+/// When the file was made, in seconds since the epoch; `None` where the file system does not know.
+pub fn birth(fd: BorrowedFd) -> Option<i64> {
+    // SAFETY: all zeros is a valid statx: integers.
+    let mut stat: libc::statx = unsafe { core::mem::zeroed() };
+    let (fd, flags) = (fd.as_raw_fd(), libc::AT_EMPTY_PATH);
+    // SAFETY: an empty C string, and `stat` is writable.
+    let asked = unsafe { libc::statx(fd, c"".as_ptr(), flags, libc::STATX_BTIME, &mut stat) };
+    (asked == 0 && stat.stx_mask & libc::STATX_BTIME != 0).then_some(stat.stx_btime.tv_sec)
+}
+
+/// The soft limit of a file's size (RLIMIT_FSIZE).
+pub fn size_limit() -> u64 {
+    limit_of(libc::RLIMIT_FSIZE).unwrap_or(u64::MAX)
 }
 
 /// A pipe: the end to read from and the end to write to, none of stdio's.
@@ -221,10 +301,13 @@ pub fn are_open<const N: usize>(first: RawFd, count: usize) -> nix::Result<[bool
 
 /// The soft limit of descriptors (RLIMIT_NOFILE).
 pub fn limit() -> u64 {
+    limit_of(libc::RLIMIT_NOFILE).unwrap_or(0)
+}
+
+fn limit_of(resource: libc::__rlimit_resource_t) -> nix::Result<u64> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: `limit` is writable and lives across the call.
-    unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) };
-    limit.rlim_cur
+    check(unsafe { libc::getrlimit(resource, &mut limit) }).map(|_| limit.rlim_cur)
 }
 
 /// Two numbers that nobody can guess.
@@ -253,6 +336,17 @@ pub struct PathBuffer([u8; libc::PATH_MAX as usize]);
 impl PathBuffer {
     pub fn new() -> Self {
         PathBuffer([0; libc::PATH_MAX as usize])
+    }
+
+    /// getcwd(3)
+    pub fn working_directory(&mut self) -> nix::Result<&CStr> {
+        // SAFETY: a writable buffer and its length; getcwd(3) ends it with NUL.
+        let path = unsafe { libc::getcwd(self.0.as_mut_ptr().cast(), self.0.len()) };
+        if path.is_null() {
+            return Err(Errno::last());
+        }
+        // SAFETY: as above.
+        Ok(unsafe { CStr::from_ptr(self.0.as_ptr().cast()) })
     }
 
     /// The pieces one after the other; ENAMETOOLONG if they do not fit.
@@ -314,3 +408,6 @@ impl Drop for Text {
 
 // SAFETY: it owns its memory, which nobody changes.
 unsafe impl Send for Text {}
+
+// SAFETY: as above.
+unsafe impl Sync for Text {}

@@ -13,7 +13,7 @@ use super::{file, signal, thread};
 /// An open file, told apart from a later one on the same number.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Identity {
-    device: u64,
+    pub device: u64,
     pub inode: u64,
 }
 

@@ -1,7 +1,11 @@
 //! Memory that grows. std's collections end the program when there is none, and are larger than all
 //! of this.
 
-use core::{ptr, slice};
+use core::{
+    mem::MaybeUninit,
+    ptr, slice,
+    sync::atomic::{AtomicPtr, Ordering::SeqCst},
+};
 
 use nix::errno::Errno;
 
@@ -118,6 +122,24 @@ impl Bytes {
         self.start
     }
 
+    pub fn as_slice(&self) -> &[u8] {
+        if self.start.is_null() {
+            return &[];
+        }
+        // SAFETY: that many bytes were written.
+        unsafe { slice::from_raw_parts(self.start, self.length) }
+    }
+
+    /// Takes so many of the first ones away.
+    pub fn drop_first(&mut self, count: usize) {
+        let left = self.length.saturating_sub(count);
+        if !self.start.is_null() {
+            // SAFETY: both places lie within the bytes, with `left` of them behind.
+            unsafe { self.start.copy_from(self.start.add(self.length - left), left) };
+        }
+        self.length = left;
+    }
+
     /// Room behind them, for `add`; it grows up to `limit`. Empty at the limit, or without memory.
     #[inline(never)]
     pub fn spare(&mut self, limit: usize) -> &mut [u8] {
@@ -157,3 +179,123 @@ impl Drop for Bytes {
 
 // SAFETY: it owns its memory.
 unsafe impl Send for Bytes {}
+
+/// Text that is put together on the stack. What does not fit is cut. In decimal and hexadecimal without
+/// core::fmt, which is larger than all of this.
+#[derive(Clone, Copy)]
+pub struct Buffer<const ROOM: usize> {
+    length: usize,
+    bytes: MaybeUninit<[u8; ROOM]>,
+}
+
+impl<const ROOM: usize> Buffer<ROOM> {
+    /// Not zeroed: that would take as long as all the rest of logging a line.
+    pub const fn new() -> Self {
+        Buffer { length: 0, bytes: MaybeUninit::uninit() }
+    }
+
+    /// Whether all of it fitted.
+    pub fn push(&mut self, text: &[u8]) -> bool {
+        let count = text.len().min(ROOM - self.length);
+        // SAFETY: `length` is never above ROOM.
+        let end = unsafe { self.bytes.as_mut_ptr().cast::<u8>().add(self.length) };
+        // SAFETY: `count` bytes are left there, and the text is not in this buffer.
+        unsafe { end.copy_from_nonoverlapping(text.as_ptr(), count) };
+        self.length += count;
+        count == text.len()
+    }
+
+    /// In decimal, with zeros before it up to `digits`.
+    pub fn push_number(&mut self, number: u32, digits: usize) {
+        self.push_long(number.into(), digits);
+    }
+
+    #[inline(never)]
+    pub fn push_long(&mut self, number: u64, digits: usize) {
+        let mut shown = [b'0'; 20];
+        let mut rest = number;
+        let mut used = 0;
+        for digit in shown.iter_mut().rev() {
+            *digit = b'0' + rest.wrapping_rem(10) as u8;
+            rest = rest.wrapping_div(10);
+            used += 1;
+            if rest == 0 && used >= digits {
+                break;
+            }
+        }
+        self.push(shown.get(20 - used..).unwrap_or_default());
+    }
+
+    pub fn push_hex(&mut self, number: u64) {
+        let mut shown = [0; 16];
+        let mut rest = number;
+        let mut used = 0;
+        for digit in shown.iter_mut().rev() {
+            let value = (rest & 0xf) as u8;
+            *digit = if value < 10 { b'0' + value } else { b'a' + value - 10 };
+            rest >>= 4;
+            used += 1;
+            if rest == 0 {
+                break;
+            }
+        }
+        self.push(shown.get(16 - used..).unwrap_or_default());
+    }
+
+    pub fn truncate(&mut self, length: usize) {
+        self.length = self.length.min(length);
+    }
+
+    /// Has `write` put bytes from a place on, at most so many, and say how many it wanted to. A NUL of its
+    /// own may be the last.
+    ///
+    /// # Safety
+    /// `write` writes as many bytes as it says, up to the limit less one.
+    pub unsafe fn fill(&mut self, write: impl FnOnce(*mut u8, usize) -> usize) {
+        let wanted = write(self.bytes.as_mut_ptr().cast(), ROOM);
+        self.length = wanted.min(ROOM - 1);
+    }
+
+    pub fn as_bytes(&self) -> &[u8] {
+        // SAFETY: that many bytes were written.
+        unsafe { slice::from_raw_parts(self.bytes.as_ptr().cast(), self.length) }
+    }
+}
+
+/// A value that all threads and signal handlers see, and that is replaced as a whole. Older ones stay, for
+/// those that still use them.
+pub struct Published<T: 'static>(AtomicPtr<Node<T>>);
+
+struct Node<T> {
+    value: T,
+    /// So that nobody takes it for lost memory.
+    _before: *mut Node<T>,
+}
+
+// SAFETY: the value is only ever shared.
+unsafe impl<T: Sync + Send> Sync for Published<T> {}
+
+impl<T> Published<T> {
+    pub const fn new() -> Self {
+        Published(AtomicPtr::new(ptr::null_mut()))
+    }
+
+    pub fn get(&self) -> Option<&'static T> {
+        // SAFETY: NULL, or a node that is never freed.
+        unsafe { self.0.load(SeqCst).as_ref() }.map(|node| &node.value)
+    }
+
+    /// ENOMEM.
+    pub fn publish(&self, value: T) -> nix::Result<&'static T> {
+        // SAFETY: malloc(3) has no preconditions.
+        let node = unsafe { libc::malloc(size_of::<Node<T>>()) }.cast::<Node<T>>();
+        if node.is_null() {
+            return Err(Errno::ENOMEM);
+        }
+        // SAFETY: new memory of that size; malloc(3) aligns for everything.
+        unsafe { node.write(Node { value, _before: self.0.load(SeqCst) }) };
+        self.0.store(node, SeqCst);
+        // SAFETY: just written, and never freed.
+        Ok(unsafe { &(*node).value })
+    }
+}

@@ -3,7 +3,7 @@
 use core::{
     ffi::{CStr, c_char, c_int},
     mem, ptr,
-    sync::atomic::{AtomicPtr, AtomicU32, Ordering::SeqCst},
+    sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering::SeqCst},
 };
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
@@ -193,6 +193,43 @@ fn wiped_on_fork() -> Option<*mut AtomicU32> {
     }
 }
 
+/// A number in which stands what process wrote it: in a forked child it is 0 again, without anybody's
+/// doing.
+pub struct OfProcess(AtomicU64);
+
+impl OfProcess {
+    pub const fn new() -> Self {
+        OfProcess(AtomicU64::new(0))
+    }
+
+    pub fn get(&self, process: u32) -> u32 {
+        let [owner, number] = halves(self.0.load(SeqCst));
+        if owner == process { number } else { 0 }
+    }
+
+    /// Returns the number before.
+    pub fn change(&self, process: u32, change: impl Fn(u32) -> u32) -> u32 {
+        let mut before = self.0.load(SeqCst);
+        loop {
+            let [owner, number] = halves(before);
+            let number = if owner == process { number } else { 0 };
+            let after = joined([process, change(number)]);
+            match self.0.compare_exchange_weak(before, after, SeqCst, SeqCst) {
+                Ok(_) => return number,
+                Err(now) => before = now,
+            }
+        }
+    }
+}
+
+pub fn halves(both: u64) -> [u32; 2] {
+    [(both >> 32) as u32, both as u32]
+}
+
+pub fn joined([high, low]: [u32; 2]) -> u64 {
+    u64::from(high) << 32 | u64::from(low)
+}
+
 /// A value of this process, shared by its threads. A forked child finds an empty one, and what it
 /// has inherited is dropped: its copies of descriptors are closed, the parent keeps its own.
 pub struct Own<T>(Mutex<(u32, Option<T>)>);
@@ -325,4 +362,20 @@ pub fn monotonic_ms() -> i64 {
 pub fn set_umask(mask: libc::mode_t) {
     // SAFETY: umask(2) takes no pointers.
     unsafe { libc::umask(mask) };
+}
+
+unsafe extern "C" {
+    /// What was executed, without the folder; set before main.
+    static program_invocation_short_name: *const c_char;
+}
+
+/// The name of this program.
+pub fn name() -> &'static CStr {
+    // SAFETY: the C library has set it, and the program may only set it to another C string.
+    let name = unsafe { program_invocation_short_name };
+    if name.is_null() {
+        return c"";
+    }
+    // SAFETY: not NULL, so a C string that lives as long as the process.
+    unsafe { CStr::from_ptr(name) }
 }

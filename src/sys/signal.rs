@@ -13,7 +13,10 @@ use std::{
 use libc::c_int;
 use nix::errno::Errno;
 
-use super::{check, epoll, file, process::generation};
+use super::{
+    check, epoll, file,
+    process::{OfProcess, generation, halves, joined},
+};
 
 /// What happens on a signal, as sigaction(2) has it.
 #[derive(Clone, Copy)]
@@ -39,15 +42,23 @@ impl Action {
         Action::new(libc::SIG_IGN)
     }
 
+    /// Calls a handler, with these signals blocked meanwhile.
+    pub fn handled(handler: Handler, flags: c_int, blocked: &Set) -> Self {
+        let mut action = Action::new(handler as libc::sighandler_t);
+        action.0.sa_flags = libc::SA_SIGINFO | flags;
+        action.0.sa_mask = blocked.0;
+        action
+    }
+
+    pub fn is_same_handler(&self, other: &Action) -> bool {
+        self.0.sa_sigaction == other.0.sa_sigaction
+    }
+
     /// Does what `respond` says, on the alternate stack if the program has made one. (Not asking for it
     /// otherwise spares valgrind, which then does not find the ordinary one.)
     pub fn respond(flags: c_int) -> Self {
-        let handler: Handler = on_signal;
-        let mut action = Action::new(handler as libc::sighandler_t);
         let stack = if has_alternate_stack() { libc::SA_ONSTACK } else { 0 };
-        action.0.sa_flags = libc::SA_SIGINFO | stack | flags;
-        action.0.sa_mask = Set::all().0;
-        action
+        Action::handled(on_signal, stack | flags, &Set::all())
     }
 
     pub fn is_default(&self) -> bool {
@@ -73,9 +84,9 @@ impl Action {
     }
 }
 
-type Handler = extern "C" fn(c_int, *const libc::siginfo_t, *mut libc::ucontext_t);
+pub type Handler = extern "C" fn(c_int, *const libc::siginfo_t, *mut libc::ucontext_t);
 
-fn has_alternate_stack() -> bool {
+pub fn has_alternate_stack() -> bool {
     // SAFETY: all zeros is a valid stack_t: a null pointer and integers.
     let mut stack: libc::stack_t = unsafe { core::mem::zeroed() };
     // SAFETY: `stack` is writable and lives across the call; nothing is changed.
@@ -102,6 +113,8 @@ pub mod response {
     pub(crate) const FLAGS: u32 = 1;
     /// It wakes the main loop to look for children that ended.
     pub(crate) const REAPS: u32 = 2;
+    /// It wakes the main loop to reopen the log.
+    pub(crate) const REOPENS: u32 = 4;
 }
 
 /// What the handler needs to know of one signal, and what it has noted.
@@ -129,43 +142,6 @@ static SLOTS: [Slot; LAST + 1] = [const {
 
 /// The responses of the signals that have arrived and that the main loop does not know of.
 static NEWS: OfProcess = OfProcess::new();
-
-/// A number in which stands what process wrote it: in a forked child it is 0 again, without anybody's
-/// doing.
-struct OfProcess(AtomicU64);
-
-impl OfProcess {
-    const fn new() -> Self {
-        OfProcess(AtomicU64::new(0))
-    }
-
-    fn get(&self, process: u32) -> u32 {
-        let [owner, number] = halves(self.0.load(SeqCst));
-        if owner == process { number } else { 0 }
-    }
-
-    /// Returns the number before.
-    fn change(&self, process: u32, change: impl Fn(u32) -> u32) -> u32 {
-        let mut before = self.0.load(SeqCst);
-        loop {
-            let [owner, number] = halves(before);
-            let number = if owner == process { number } else { 0 };
-            let after = joined([process, change(number)]);
-            match self.0.compare_exchange_weak(before, after, SeqCst, SeqCst) {
-                Ok(_) => return number,
-                Err(now) => before = now,
-            }
-        }
-    }
-}
-
-fn halves(both: u64) -> [u32; 2] {
-    [(both >> 32) as u32, both as u32]
-}
-
-fn joined([high, low]: [u32; 2]) -> u64 {
-    u64::from(high) << 32 | u64::from(low)
-}
 
 fn slot(signo: c_int) -> Option<&'static Slot> {
     usize::try_from(signo).ok().filter(|&signo| signo > 0).and_then(|signo| SLOTS.get(signo))
@@ -510,6 +486,22 @@ pub fn discard(signo: c_int) {
     let at_once = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: set and time live across the call, and NULL asks for no siginfo.
     unsafe { libc::sigtimedwait(&signals.0, ptr::null_mut(), &at_once) };
+}
+
+/// Does what raises a signal when it fails with this error, and takes that signal away.
+pub fn without<T>(
+    signo: c_int,
+    raising: Errno,
+    act: impl FnOnce() -> nix::Result<T>,
+) -> nix::Result<T> {
+    let before = change_mask(How::Block, &Set::empty().with(signo))?;
+    let result = act();
+    if result.as_ref().err() == Some(&raising) {
+        discard(signo);
+    }
+    // What was done is done, also where this fails.
+    let _ = change_mask(How::Set, &before);
+    result
 }
 
 /// All signals but the real-time ones, which nobody leaves ignored to others: each that is looked

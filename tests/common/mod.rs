@@ -7,7 +7,10 @@
 #![allow(dead_code)] // each test file uses its part
 
 pub mod foreground;
+pub mod lines;
 pub mod log;
+pub mod machine;
+pub mod namespace;
 pub mod rig;
 
 use std::{

@@ -20,6 +20,7 @@ pub fn outcome(
     start.settle();
     let calls = start.calls().to_vec();
     if is_missed(&start, point) {
+        bench.clean_up();
         return (Verdict::Missed, calls);
     }
     let is_killed = point.is_some_and(|point| point.is_killed(0)) && is_sigkill(end);
@@ -41,5 +42,6 @@ pub fn outcome(
             wrong.push("left a process that is no child".to_owned());
         }
     }
+    bench.clean_up();
     (verdict(wrong, matches!(end, WaitStatus::Exited(_, 0))), calls)
 }

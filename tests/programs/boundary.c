@@ -4,11 +4,14 @@
 #include <dlfcn.h>
 #include <err.h>
 #include <errno.h>
+#include <limits.h>
 #include <pthread.h>
 #include <rsdaemon.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <syslog.h>
 #include <unistd.h>
 
 static void check(int condition, const char *what)
@@ -60,6 +63,50 @@ static void refuse_options(void)
     check(rsd_daemonize(&fds) == -1 && errno == EINVAL, "an endless list was taken");
 }
 
+static void (*const declared_vlog)(int, const char *, va_list) = rsd_vlog;
+
+static void vlog(int level, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    declared_vlog(level, format, arguments);
+    va_end(arguments);
+}
+
+static void refuse_of_the_log(void)
+{
+    const char *fields[] = { NULL, "", "=", "A", "A=\n", "a=b", "_A=b", "A=b" };
+    struct rsd_log_options options = { .size = 7 };
+    struct rsd_log_state state = { .size = sizeof state - 1 };
+
+    check(rsd_open_log(&options) == -1 && errno == EINVAL, "a tiny size was taken");
+    check(rsd_open_log(RSD_LOG_OPTIONS(.level = 8)) == -1 && errno == EINVAL, "level 8");
+    check(rsd_open_log(RSD_LOG_OPTIONS(.facility = 1)) == -1 && errno == EINVAL, "facility 1");
+    check(rsd_open_log(RSD_LOG_OPTIONS(.facility = 24 << 3)) == -1 && errno == EINVAL, "facility 24");
+    check(rsd_open_log(RSD_LOG_OPTIONS(.file = "")) == -1 && errno == EINVAL, "an empty path");
+    check(rsd_open_log(RSD_LOG_OPTIONS(.file_limit = 1)) == -1 && errno == EINVAL, "no file");
+    check(rsd_open_log(RSD_LOG_OPTIONS(.reopen_signal = SIGKILL)) == -1 && errno == EINVAL, "KILL");
+    check(rsd_open_log(RSD_LOG_OPTIONS(.reopen_signal = 4711)) == -1 && errno == EINVAL, "4711");
+    check(rsd_get_log_state(NULL) == -1 && errno == EINVAL, "NULL was taken");
+    check(rsd_get_log_state(&state) == -1 && errno == EINVAL, "a small state was taken");
+    check(rsd_set_log_level(-1) == -1 && errno == EINVAL, "level -1");
+    check(rsd_log_pipe(8) == -1 && errno == EINVAL, "level 8");
+    check(rsd_reopen_log() == 0, "there is nothing to reopen");
+
+    /* Nothing of this is to be seen: stderr is the reader of what is wrong. */
+    check(rsd_open_log(RSD_LOG_OPTIONS(.file = "log")) == 0, "the log");
+    errno = 4711;
+    vlog(LOG_INFO, NULL);
+    rsd_log_string(LOG_INFO, NULL);
+    rsd_log_fields(LOG_INFO, NULL, fields, 1);
+    rsd_log_fields(LOG_INFO, "x", NULL, (size_t)-1);
+    rsd_log_fields(LOG_INFO, "x", fields, sizeof fields / sizeof *fields);
+    rsd_log(INT_MIN, "x");
+    rsd_log(INT_MAX, "%s", "");
+    check(rsd_log_allows(NULL, 0, 0, 0) == 1, "a place of nobody's");
+    check(errno == 4711, "errno was changed");
+}
+
 int main(int argc, char *argv[])
 {
     check(rsd_last_error()[0] == '\0', "a sentence before any failure");
@@ -74,6 +121,7 @@ int main(int argc, char *argv[])
     check(rsd_remove_pidfile("x", 1000) == -1 && errno == EBADF, "a closed one was taken");
     check(rsd_install_signal_flags(NULL, NULL) == -1 && errno == EINVAL, "NULL was taken");
     refuse_options();
+    refuse_of_the_log();
 
     char *kept = strdup(rsd_last_error());
     pthread_t thread;

@@ -1,0 +1,166 @@
+//! Syslog and the journal: a socket to which each line is one datagram, and which never makes us wait.
+
+use core::ffi::CStr;
+use std::{
+    io::IoSlice,
+    os::fd::{AsFd, BorrowedFd},
+    sync::atomic::{AtomicI64, Ordering::SeqCst},
+};
+
+use nix::errno::Errno;
+
+use super::{
+    descriptor::Descriptor,
+    health::Health,
+    line::{Header, Line},
+};
+use crate::sys::{memory::Buffer, socket};
+
+/// What a line looks like there.
+#[derive(Clone, Copy)]
+pub enum Protocol {
+    /// RFC 3164, in the local form.
+    Syslog,
+    /// systemd's "Native Journal Protocol".
+    Journal,
+}
+
+pub struct Datagrams {
+    protocol: Protocol,
+    descriptor: Descriptor,
+    /// The second in which the descriptor was last seen to be ours.
+    looked_at: AtomicI64,
+    pub health: Health,
+}
+
+impl Datagrams {
+    /// Whether anybody listens shows later.
+    pub fn new(protocol: Protocol) -> Self {
+        let (descriptor, looked_at) = (Descriptor::none(), AtomicI64::new(0));
+        let datagrams = Datagrams { protocol, descriptor, looked_at, health: Health::new() };
+        datagrams.connect();
+        datagrams
+    }
+
+    fn address(&self) -> &'static CStr {
+        match self.protocol {
+            Protocol::Syslog => c"/dev/log",
+            Protocol::Journal => c"/run/systemd/journal/socket",
+        }
+    }
+
+    pub fn connect(&self) {
+        let _ = self.try_connect();
+    }
+
+    fn try_connect(&self) -> nix::Result<()> {
+        self.descriptor.exclusively(|| self.descriptor.replace(socket::connect(self.address())?))
+    }
+
+    pub fn close(&self) {
+        self.descriptor.close();
+    }
+
+    pub fn put(&self, line: &Line) {
+        self.health.deliver(line, |line| {
+            let now = line.now.second;
+            if self.looked_at.swap(now, SeqCst) != now && !self.descriptor.is_ours() {
+                return self.send_anew(line);
+            }
+            match self.descriptor.get().and_then(|socket| self.send(socket, line)) {
+                // Whoever listened is gone; somebody else may listen now.
+                Err(Errno::ECONNREFUSED | Errno::ENOTCONN | Errno::ECONNRESET)
+                | Err(Errno::EBADF | Errno::ENOTSOCK | Errno::EPIPE | Errno::EDESTADDRREQ) => {
+                    self.send_anew(line)
+                }
+                sent => sent,
+            }
+        });
+    }
+
+    #[cold]
+    fn send_anew(&self, line: &Line) -> nix::Result<()> {
+        match self.try_connect() {
+            Ok(()) => self.send(self.descriptor.get()?, line),
+            // Somebody else is at it, who may be what this handler has interrupted.
+            Err(Errno::EALREADY) => self.send(socket::connect(self.address())?.as_fd(), line),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    fn send(&self, socket: BorrowedFd, line: &Line) -> nix::Result<()> {
+        match self.protocol {
+            Protocol::Syslog => {
+                let header = line.syslog_header();
+                self.send_pieces(socket, &[header.as_bytes(), line.text])
+            }
+            Protocol::Journal => {
+                let (header, fields) = (journal_header(line), journal_fields(line));
+                self.send_pieces(socket, &[header.as_bytes(), line.text, fields.as_bytes()])
+            }
+        }
+    }
+
+    fn send_pieces<const N: usize>(
+        &self,
+        socket: BorrowedFd,
+        pieces: &[&[u8]; N],
+    ) -> nix::Result<()> {
+        let pieces = pieces.map(IoSlice::new);
+        self.health.patiently(socket, || socket::send_pieces(socket, &pieces)).map(drop)
+    }
+}
+
+/// How many fields, and how many bytes of them, a line has at most.
+pub(crate) const FIELDS_MAX: usize = 16;
+const FIELD_BYTES_MAX: usize = 2048;
+
+/// The fields that every line has, up to the text.
+fn journal_header(line: &Line) -> Header {
+    let mut header = Header::new();
+    header.push(b"PRIORITY=");
+    header.push_number(line.level as u32, 1);
+    header.push(b"\nSYSLOG_FACILITY=");
+    header.push_number((line.speaker.facility >> 3) as u32, 1);
+    header.push(b"\nSYSLOG_PID=");
+    header.push_number(line.speaker.pid, 1);
+    header.push(b"\nSYSLOG_IDENTIFIER=");
+    header.push(line.speaker.name);
+    header.push(b"\nMESSAGE=");
+    header
+}
+
+/// What stands after the text: its newline, and the fields of the program's own.
+fn journal_fields(line: &Line) -> Buffer<{ FIELD_BYTES_MAX + 1 }> {
+    let mut fields = Buffer::new();
+    fields.push(b"\n");
+    for field in line.fields {
+        let field = field.to_bytes();
+        let Some(equals) = field.iter().position(|&byte| byte == b'=') else { continue };
+        let (name, value) = field.split_at_checked(equals).unwrap_or_default();
+        let value = value.get(1..).unwrap_or_default();
+        if !is_field_name(name) {
+            continue;
+        }
+        let length = fields.as_bytes().len();
+        let fits = if value.contains(&b'\n') {
+            let size = (value.len() as u64).to_le_bytes();
+            [name, b"\n", &size, value, b"\n"].iter().all(|piece| fields.push(piece))
+        } else {
+            [field, b"\n"].iter().all(|piece| fields.push(piece))
+        };
+        if !fits {
+            fields.truncate(length);
+        }
+    }
+    fields
+}
+
+/// What journald takes from a program.
+fn is_field_name(name: &[u8]) -> bool {
+    let is_allowed =
+        |byte: &u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || *byte == b'_';
+    name.first().is_some_and(u8::is_ascii_uppercase)
+        && name.len() <= 64
+        && name.iter().all(is_allowed)
+}

@@ -1,0 +1,97 @@
+//! A descriptor of the log. It keeps its number when what is behind it is opened anew, so that threads and
+//! signal handlers write to it without a lock; and the number is a high one, which a program that closes all it
+//! finds does not get back for a file of its own.
+
+use std::{
+    os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd},
+    sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering::SeqCst},
+};
+
+use nix::errno::Errno;
+
+use crate::sys::{
+    file,
+    load::{Identity, identity},
+    process::generation,
+};
+
+pub struct Descriptor {
+    /// -1: none.
+    number: AtomicI32,
+    device: AtomicU64,
+    inode: AtomicU64,
+    /// The process that is opening it anew, as a generation; 0: none.
+    opener: AtomicU32,
+}
+
+/// The first number that is tried, and others where RLIMIT_NOFILE is lower.
+const PLACES: [i32; 3] = [1000, 200, 3];
+
+impl Descriptor {
+    pub const fn none() -> Self {
+        Descriptor {
+            number: AtomicI32::new(-1),
+            device: AtomicU64::new(0),
+            inode: AtomicU64::new(0),
+            opener: AtomicU32::new(0),
+        }
+    }
+
+    pub fn get(&self) -> nix::Result<BorrowedFd<'static>> {
+        file::borrowed(self.number.load(SeqCst)).ok_or(Errno::EBADF)
+    }
+
+    pub fn identity(&self) -> Identity {
+        Identity { device: self.device.load(SeqCst), inode: self.inode.load(SeqCst) }
+    }
+
+    /// Whether the program has left it alone.
+    pub fn is_ours(&self) -> bool {
+        identity(self.number.load(SeqCst)).is_ok_and(|now| now == self.identity())
+    }
+
+    /// Opens it anew, unless that is being done already: by another thread, or by what a signal handler has
+    /// interrupted. EALREADY.
+    pub fn exclusively<T>(&self, open: impl FnOnce() -> nix::Result<T>) -> nix::Result<T> {
+        let me = generation();
+        let before = self.opener.load(SeqCst);
+        if before == me || self.opener.compare_exchange(before, me, SeqCst, SeqCst).is_err() {
+            return Err(Errno::EALREADY);
+        }
+        let opened = open();
+        self.opener.store(0, SeqCst);
+        opened
+    }
+
+    /// From now on it is this one.
+    pub fn replace(&self, fd: OwnedFd) -> nix::Result<()> {
+        let new = identity(fd.as_raw_fd())?;
+        if self.is_ours() {
+            file::put_at(fd.as_fd(), self.number.load(SeqCst))?;
+        } else {
+            let [high, lower, lowest] = PLACES;
+            let copy = file::copy_above(fd.as_fd(), high)
+                .or_else(|_| file::copy_above(fd.as_fd(), lower))
+                .or_else(|_| file::copy_above(fd.as_fd(), lowest))?;
+            self.number.store(copy.into_raw_fd(), SeqCst);
+        }
+        self.device.store(new.device, SeqCst);
+        self.inode.store(new.inode, SeqCst);
+        Ok(())
+    }
+
+    /// Closes it, if the program has left it alone.
+    pub fn close(&self) {
+        let number = self.number.load(SeqCst);
+        if self.is_ours() {
+            file::close(number);
+        }
+        self.number.store(-1, SeqCst);
+    }
+}
+
+impl Drop for Descriptor {
+    fn drop(&mut self) {
+        self.close();
+    }
+}

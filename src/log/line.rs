@@ -1,0 +1,165 @@
+//! One line: what it says, who says it and when.
+
+use core::ffi::{CStr, c_int};
+
+use super::time::Zone;
+use crate::sys::{memory::Buffer, time::Moment};
+
+/// How long a line may be; also in the header.
+pub(crate) const LINE_MAX: usize = 4096;
+
+/// How long a text may be whoever says it: the rest is for what stands before it in the file.
+pub(crate) const TEXT_MAX: usize = LINE_MAX - 256;
+
+/// A text as it is shown, if that is not what it was.
+pub type Shown = Buffer<LINE_MAX>;
+
+/// A line as it stands in a file, and a newline before it.
+pub type Whole = Buffer<{ LINE_MAX + 1 }>;
+
+/// How long a program's name may be.
+pub(crate) const NAME_MAX: usize = 64;
+
+/// What stands before the text.
+pub type Header = Buffer<256>;
+
+const CUT: &[u8] = b"[cut]";
+
+/// What the lines of one process have in common.
+pub struct Speaker<'a> {
+    pub name: &'a [u8],
+    pub pid: u32,
+    pub facility: c_int,
+    pub zone: &'a Zone,
+}
+
+#[derive(Clone, Copy)]
+pub struct Line<'a> {
+    pub speaker: &'a Speaker<'a>,
+    /// LOG_EMERG to LOG_DEBUG.
+    pub level: c_int,
+    pub now: Moment,
+    /// As `visible` has it.
+    pub text: &'a [u8],
+    /// For the journal.
+    pub fields: &'a [&'a CStr],
+}
+
+/// As in syslog.conf(5).
+const LEVELS: [&[u8]; 8] =
+    [b"emerg", b"alert", b"crit", b"err", b"warning", b"notice", b"info", b"debug"];
+
+fn level_name(level: c_int) -> &'static [u8] {
+    LEVELS.get(level as usize).copied().unwrap_or_default()
+}
+
+impl Speaker<'_> {
+    /// How long the text of a line may be.
+    pub fn text_max(&self, level: c_int) -> usize {
+        let digits = self.pid.checked_ilog10().unwrap_or(0) as usize + 1;
+        let before = b"2026-11-25T16:05:59.123456+01:00 [] : ".len() + self.name.len() + digits;
+        LINE_MAX - before - level_name(level).len() - 1
+    }
+}
+
+impl Line<'_> {
+    /// As it stands in a file, with its newline: time, name, pid, level, text.
+    #[inline(never)]
+    pub fn push_for_file(&self, whole: &mut Whole) {
+        whole.push(&self.speaker.zone.rfc3339(self.now));
+        whole.push(b" ");
+        self.push_speaker(whole);
+        whole.push(b" ");
+        whole.push(level_name(self.level));
+        whole.push(b": ");
+        whole.push(self.text);
+        whole.push(b"\n");
+    }
+
+    /// As syslog(3) sends it (RFC 3164, section 4.1, without the host).
+    #[inline(never)]
+    pub fn syslog_header(&self) -> Header {
+        let mut header = Header::new();
+        header.push(b"<");
+        header.push_number((self.speaker.facility | self.level) as u32, 1);
+        header.push(b">");
+        header.push(&self.speaker.zone.rfc3164(self.now));
+        header.push(b" ");
+        self.push_speaker(&mut header);
+        header.push(b": ");
+        header
+    }
+
+    fn push_speaker<const ROOM: usize>(&self, header: &mut Buffer<ROOM>) {
+        header.push(self.speaker.name);
+        header.push(b"[");
+        header.push_number(self.speaker.pid, 1);
+        header.push(b"]");
+    }
+}
+
+/// Whether a text has no control character, and nothing that may be the first byte of one.
+fn is_plain(text: &[u8]) -> bool {
+    let eight = text.chunks_exact(8);
+    let rest = eight.remainder();
+    eight.filter_map(|chunk| chunk.first_chunk()).all(|&chunk| are_plain(u64::from_ne_bytes(chunk)))
+        && rest.iter().all(|&byte| byte >= 0x20 && byte != 0x7f && byte != 0xc2)
+}
+
+/// Eight bytes at once: most of a line's cost would be here.
+fn are_plain(bytes: u64) -> bool {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    // The highest bit of a byte is set if one is less than this, or is 0; of others it may be, too, but
+    // only above such a one.
+    let any_below = |bytes: u64, limit: u64| bytes.wrapping_sub(EACH * limit) & !bytes;
+    let any = any_below(bytes, 0x20)
+        | any_below(bytes ^ (EACH * 0x7f), 1)
+        | any_below(bytes ^ (EACH * 0xc2), 1);
+    any & (EACH * 0x80) == 0
+}
+
+/// Whether it is a control character in UTF-8 when 0xc2 stands before it.
+fn is_c1(byte: u8) -> bool {
+    (0x80..0xa0).contains(&byte)
+}
+
+/// A text as one line that no control character can break, forge or colour, cut if it is too long.
+#[inline(never)]
+pub fn visible<'a>(text: &'a [u8], most: usize, room: &'a mut Shown) -> &'a [u8] {
+    let end = text.iter().rposition(|&byte| byte != b'\n').map_or(0, |last| last + 1);
+    let text = text.get(..end).unwrap_or_default();
+    if text.len() <= most && is_plain(text) {
+        return text;
+    }
+    // Where it can be cut: between characters.
+    let mut end = 0;
+    let mut bytes = text.iter().copied().peekable();
+    while let Some(byte) = bytes.next() {
+        let length = room.as_bytes().len();
+        if byte & 0xc0 != 0x80 && length + CUT.len() <= most {
+            end = length;
+        }
+        match byte {
+            b'\n' => room.push(b"\\n"),
+            b'\t' => room.push(b"\\t"),
+            b'\r' => room.push(b"\\r"),
+            0..0x20 | 0x7f => push_hex(room, byte),
+            0xc2 => match bytes.next_if(|&next| is_c1(next)) {
+                Some(next) => push_hex(room, next),
+                None => room.push(&[byte]),
+            },
+            _ => room.push(&[byte]),
+        };
+        if room.as_bytes().len() > most {
+            room.truncate(end);
+            room.push(CUT);
+            break;
+        }
+    }
+    room.as_bytes()
+}
+
+fn push_hex(room: &mut Shown, byte: u8) -> bool {
+    let digit = |half: u8| if half < 10 { b'0' + half } else { b'a' + half - 10 };
+    room.push(&[b'\\', b'x', digit(byte >> 4), digit(byte & 0xf)])
+}
