@@ -39,10 +39,21 @@ fn a_full_pipe_makes_nobody_wait_and_is_told_what_it_has_missed() {
     passes("log_stderr", &["full-pipe"]);
 }
 
-#[test]
-fn a_full_pipe_makes_none_of_several_threads_wait() {
+/// With fewer rounds where each takes longer.
+#[track_caller]
+fn passes_in_rounds(case: &str) {
     let slow: &[_] = if test_with().is_empty() { &[] } else { &[("SLOW", "1")] };
-    passes_in(slow, "log_stderr", &["full-pipe-of-threads"]);
+    passes_in(slow, "log_stderr", &[case]);
+}
+
+#[test]
+fn a_full_pipe_makes_neither_of_two_threads_wait() {
+    passes_in_rounds("full-pipe-of-threads");
+}
+
+#[test]
+fn nor_when_the_pipe_is_another_users() {
+    passes_in_rounds("full-pipe-of-another-user");
 }
 
 #[test]
@@ -53,6 +64,11 @@ fn a_full_socket_makes_nobody_wait_and_is_told_what_it_has_missed() {
 #[test]
 fn a_terminal_that_was_stopped_makes_nobody_wait() {
     passes("log_stderr", &["full-terminal"]);
+}
+
+#[test]
+fn nor_does_the_terminal_of_another_user() {
+    passes("log_stderr", &["full-terminal-of-another-user"]);
 }
 
 #[test]

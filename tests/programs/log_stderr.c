@@ -130,14 +130,20 @@ static int open_terminal(int *master, int *terminal)
     return *terminal;
 }
 
-static void full_terminal(void)
+static void full_terminal_as(uid_t user)
 {
     int master, terminal;
     if (open_terminal(&master, &terminal) == -1)
         _exit(CANNOT_RUN_HERE);
     stderr_to(terminal);
+    check_aloud(setresuid(user, user, user) == 0);
     unsigned number = 0, lost = log_until_lost(&number);
     check_aloud(lost > 0 && state_now().stderr_errno == EAGAIN);
+}
+
+static void full_terminal(void)
+{
+    full_terminal_as(geteuid());
 }
 
 static unsigned rounds, begun, done;
@@ -161,7 +167,7 @@ static void empty(int pipe)
 }
 
 /* There is room for one line, which both see and one takes. */
-static void full_pipe_of_threads(void)
+static void full_pipe_of_threads_as(uid_t user)
 {
     static char text[RSD_LOG_LINE_MAX - 300], page[4096];
     pthread_t thread;
@@ -172,6 +178,7 @@ static void full_pipe_of_threads(void)
     int pages = fcntl(ends[1], F_GETPIPE_SZ) / (int)sizeof page, out = dup(ends[1]);
     stderr_to(ends[1]);
     open_log(.to_stderr = 1); /* without a file, where one would wait for the other */
+    check_aloud(setresuid(user, user, user) == 0);
     check_aloud(pthread_create(&thread, NULL, log_when_it_begins, text) == 0);
     for (unsigned round = 0; round < rounds; round++) {
         for (int i = 1; i < pages; i++)
@@ -186,6 +193,30 @@ static void full_pipe_of_threads(void)
     }
     check_aloud(pthread_join(thread, NULL) == 0);
     check_aloud(state_now().stderr_lost > 0);
+}
+
+static void full_pipe_of_threads(void)
+{
+    full_pipe_of_threads_as(geteuid());
+}
+
+/* The pipe of a supervisor or the terminal is not the daemon's when that has given up its privileges. */
+static void need_root(void)
+{
+    if (geteuid() != 0)
+        _exit(CANNOT_RUN_HERE);
+}
+
+static void full_pipe_of_another_user(void)
+{
+    need_root();
+    full_pipe_of_threads_as(65534);
+}
+
+static void full_terminal_of_another_user(void)
+{
+    need_root();
+    full_terminal_as(65534);
 }
 
 static volatile sig_atomic_t pipe_signals;
@@ -242,8 +273,10 @@ int main(int argc, char *argv[])
     static const struct one_case cases[] = {
         { "full-pipe", full_pipe },
         { "full-pipe-of-threads", full_pipe_of_threads },
+        { "full-pipe-of-another-user", full_pipe_of_another_user },
         { "full-socket", full_socket },
         { "full-terminal", full_terminal },
+        { "full-terminal-of-another-user", full_terminal_of_another_user },
         { "reader-gone", reader_gone },
         { "closed", closed },
         { NULL, NULL },
