@@ -144,6 +144,13 @@ fn each_line_of_the_log_is_in_a_file_or_counted_as_lost_whatever_fails() {
     check(in_foreground("fault_log", "not accounted for: 0, twice: 0, torn: 0\n"));
 }
 
+/// Also killed at each call, and then the next start.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn each_line_of_the_log_reaches_each_target_or_is_counted_there_whatever_fails() {
+    check(Program { kind: Kind::Log, ..in_foreground("fault_targets", "") });
+}
+
 #[cfg(target_arch = "x86_64")]
 #[test]
 fn a_program_that_runs_commands_carelessly_is_seen_through() {
@@ -157,6 +164,29 @@ fn a_program_that_runs_commands_carelessly_is_seen_through() {
             "killed by SIGSEGV",
             "left a zombie",
             "left a child running",
+        ],
+    );
+}
+
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn a_program_that_logs_carelessly_is_seen_through() {
+    careless(
+        Program { kind: Kind::Log, ..in_foreground("fault_careless_log", "") },
+        &[
+            "hangs",
+            "status 1 and said \"\"",
+            "without an end",
+            "has no line of ours",
+            "more than once",
+            "missing in the file, and 0 lines counted",
+            "missing in stderr, and 0 lines counted",
+            "missing in syslog, and 0 lines counted",
+            "0 lines missing in the file, and 8 lines counted",
+            "for a reason",
+            "longer than allowed",
+            "left lock",
+            "the next start: status 1",
         ],
     );
 }

@@ -10,7 +10,7 @@ use libc::c_int;
 use nix::errno::Errno;
 
 use super::{
-    check,
+    check, process,
     signal::{self, Action, Handler, Set},
 };
 
@@ -76,7 +76,10 @@ extern "C" fn on_crash(
     if let Some(place) = SIGNALS.iter().position(|&known| known == signo) {
         // SAFETY: written before this handler was installed, and `place` is in range.
         let before = unsafe { BEFORE.0.get().cast::<Action>().add(place).read() };
-        let _ = signal::set_action(signo, &before);
+        if signal::set_action(signo, &before).is_err() {
+            // The same fault would be reported again and again.
+            process::exit_now(128 + signo);
+        }
     }
     if !is_fault {
         // Nobody else will send it again. It is blocked until this handler returns.

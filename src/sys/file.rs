@@ -167,7 +167,7 @@ pub fn birth(fd: BorrowedFd) -> Option<i64> {
 
 /// The soft limit of a file's size (RLIMIT_FSIZE).
 pub fn size_limit() -> u64 {
-    limit_of(libc::RLIMIT_FSIZE)
+    limit_of(libc::RLIMIT_FSIZE).unwrap_or(u64::MAX)
 }
 
 /// A pipe: the end to read from and the end to write to, none of stdio's.
@@ -301,14 +301,13 @@ pub fn are_open<const N: usize>(first: RawFd, count: usize) -> nix::Result<[bool
 
 /// The soft limit of descriptors (RLIMIT_NOFILE).
 pub fn limit() -> u64 {
-    limit_of(libc::RLIMIT_NOFILE)
+    limit_of(libc::RLIMIT_NOFILE).unwrap_or(0)
 }
 
-fn limit_of(resource: libc::__rlimit_resource_t) -> u64 {
+fn limit_of(resource: libc::__rlimit_resource_t) -> nix::Result<u64> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: `limit` is writable and lives across the call.
-    unsafe { libc::getrlimit(resource, &mut limit) };
-    limit.rlim_cur
+    check(unsafe { libc::getrlimit(resource, &mut limit) }).map(|_| limit.rlim_cur)
 }
 
 /// Two numbers that nobody can guess.

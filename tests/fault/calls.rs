@@ -133,7 +133,11 @@ static CALLS: &[Call] = &[
     call("rt_sigaction", libc::SYS_rt_sigaction, &[EINVAL]),
     call("rt_sigprocmask", libc::SYS_rt_sigprocmask, &[EINVAL]),
     call("rt_sigtimedwait", libc::SYS_rt_sigtimedwait, &[EINTR, EAGAIN]),
-    call("sendmsg", libc::SYS_sendmsg, &[EINTR, ENOBUFS, ENOMEM, EPIPE, ECONNRESET]),
+    call(
+        "sendmsg",
+        libc::SYS_sendmsg,
+        &[EINTR, ENOBUFS, ENOMEM, EPIPE, ECONNRESET, ECONNREFUSED, ENOTCONN, EAGAIN, EMSGSIZE],
+    ),
     call("sendto", libc::SYS_sendto, &[EINTR, ENOBUFS, ENOMEM, EPIPE, ECONNRESET]),
     call("set_robust_list", libc::SYS_set_robust_list, &[]),
     call("setgid", libc::SYS_setgid, &[]),

@@ -96,7 +96,46 @@ static EXCEPTIONS: &[Exception] = &[
         outcome: "left a zombie",
         reason: UNWAITED_REASON,
     },
+    Exception {
+        call: "fcntl",
+        arguments: "F_",
+        blow: |blow| matches!(blow.errno(), Some(Errno::EACCES | Errno::EAGAIN)),
+        outcome: LONG,
+        reason: "a file whose lock somebody has is being rotated, and written on meanwhile",
+    },
+    Exception {
+        call: "openat",
+        arguments: "O_WRONLY|O_NOCTTY|O_NONBLOCK",
+        blow: |blow| blow == Blow::Fail(Errno::ENOENT),
+        outcome: LONG,
+        reason: UNSEEN_REASON,
+    },
+    Exception {
+        call: "newfstatat",
+        arguments: "AT_SYMLINK_NOFOLLOW",
+        blow: |blow| matches!(blow, Blow::Fail(_)),
+        outcome: LONG,
+        reason: UNSEEN_REASON,
+    },
+    Exception {
+        call: "newfstatat",
+        arguments: "AT_EMPTY_PATH",
+        blow: |blow| matches!(blow, Blow::Fail(_)),
+        outcome: "left log.3",
+        reason: "a descriptor that may be the program's stays open, and its file counts as written to",
+    },
+    Exception {
+        call: "flock",
+        arguments: "LOCK_EX|LOCK_NB",
+        blow: |blow| blow == Blow::Fail(Errno::EAGAIN),
+        outcome: "left log.3",
+        reason: "a file that somebody has locked is written to",
+    },
 ];
+
+const LONG: &str = "a file is longer than allowed, and no reason is told";
+const UNSEEN_REASON: &str =
+    "a file that is not seen in its place was rotated by somebody else; the next line looks again";
 
 const LOST: &str = "does not say why but \"the output of the command was lost\"";
 const LOST_REASON: &str = "that output is lost is told by is_cut, without an errno";

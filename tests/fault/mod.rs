@@ -11,6 +11,7 @@ mod calls;
 mod exceptions;
 mod foreground;
 mod listing;
+mod log;
 mod outcome;
 mod report;
 mod tracer;
@@ -18,6 +19,7 @@ mod tracer;
 use std::{
     fmt,
     fs::{self, File},
+    os::unix::net::UnixDatagram,
     path::PathBuf,
     process::Command,
     time::{Duration, Instant},
@@ -47,6 +49,8 @@ pub enum Kind {
     Background(Background),
     /// It ends, and has printed this.
     Foreground(&'static str),
+    /// It ends, and each line that it has logged is where it belongs (fault_record.h).
+    Log,
 }
 
 /// A call that tells where a process is.
@@ -75,7 +79,7 @@ impl Program {
     fn name_of(&self, role: usize) -> String {
         let names: &[_] = match self.kind {
             Kind::Background(_) => &["launcher", "middle", "daemon"],
-            Kind::Foreground(_) => &["program"],
+            Kind::Foreground(_) | Kind::Log => &["program"],
         };
         names.get(role).map_or_else(|| format!("process {role}"), |&name| name.to_owned())
     }
@@ -142,6 +146,7 @@ struct Bench<'a> {
     /// Working directory and place of the pid file. Empty between starts.
     folder: Folder,
     scratch: Folder,
+    syslog: UnixDatagram,
 }
 
 /// How often a point may be missed, where the number of calls depends on who is faster.
@@ -240,7 +245,9 @@ impl<'a> Bench<'a> {
         common::succeed(&mut compiler);
         let main = common::root().join("tests/programs/fault_main.c");
         let executable = common::compile(&scratch, program.name(), &[main, object], &[]);
-        Bench { program, executable, folder: Folder::new(), scratch }
+        let syslog = UnixDatagram::bind(scratch.path("syslog")).unwrap();
+        syslog.set_nonblocking(true).unwrap();
+        Bench { program, executable, folder: Folder::new(), scratch, syslog }
     }
 
     fn start(&self, fault: Option<Fault>) -> Start {
@@ -260,9 +267,21 @@ impl<'a> Bench<'a> {
         common::text(&fs::read(self.scratch.path(name)).unwrap())
     }
 
+    /// What has been sent to "syslog" since this was last asked.
+    fn datagrams(&self) -> String {
+        let mut all = String::new();
+        let mut datagram = [0; 8192];
+        while let Ok(length) = self.syslog.recv(&mut datagram) {
+            all.push_str(&common::text(&datagram[..length]));
+            all.push('\n');
+        }
+        all
+    }
+
     fn clean_up(&self) {
         for name in self.folder.names() {
             fs::remove_file(self.folder.path(&name)).unwrap();
         }
+        self.datagrams();
     }
 }

@@ -2,7 +2,7 @@
 
 use nix::sys::{signal::Signal, wait::WaitStatus};
 
-use super::{Bench, Blow, Kind, Point, background, foreground, tracer::Start};
+use super::{Bench, Blow, Kind, Point, background, foreground, log, tracer::Start};
 
 pub enum Verdict {
     /// As it must be: the program did all that it promises.
@@ -25,6 +25,7 @@ pub fn with_calls(bench: &Bench, point: Option<&Point>) -> (Verdict, Vec<Vec<i64
     match &bench.program.kind {
         Kind::Background(promise) => background::outcome(bench, promise, start, point),
         Kind::Foreground(output) => foreground::outcome(bench, output, start, point),
+        Kind::Log => log::outcome(bench, start, point),
     }
 }
 
