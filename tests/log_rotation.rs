@@ -46,6 +46,11 @@ fn a_program_that_is_restarted_goes_on_with_the_file() {
 }
 
 #[test]
+fn a_file_that_was_truncated_is_not_rotated_before_it_must_be() {
+    passes("log_rotation", &["truncated"]);
+}
+
+#[test]
 fn where_no_file_can_be_made_the_old_one_goes_on_beyond_its_limit() {
     passes("log_rotation", &["not-allowed"]);
 }

@@ -12,7 +12,7 @@ use nix::errno::Errno;
 use super::{
     descriptor::Descriptor,
     health::Health,
-    line::{Header, Line},
+    line::{Header, Line, Whole},
 };
 use crate::sys::{memory::Buffer, socket};
 
@@ -91,23 +91,17 @@ impl Datagrams {
     fn send(&self, socket: BorrowedFd, line: &Line) -> nix::Result<()> {
         match self.protocol {
             Protocol::Syslog => {
-                let header = line.syslog_header();
-                self.send_pieces(socket, &[header.as_bytes(), line.text])
+                let mut whole = Whole::new();
+                line.push_for_syslog(&mut whole);
+                self.health.patiently(socket, || socket::send(socket, whole.as_bytes()))
             }
             Protocol::Journal => {
                 let (header, fields) = (journal_header(line), journal_fields(line));
-                self.send_pieces(socket, &[header.as_bytes(), line.text, fields.as_bytes()])
+                let pieces = [header.as_bytes(), line.text, fields.as_bytes()].map(IoSlice::new);
+                let sent = self.health.patiently(socket, || socket::send_pieces(socket, &pieces));
+                sent.map(drop)
             }
         }
-    }
-
-    fn send_pieces<const N: usize>(
-        &self,
-        socket: BorrowedFd,
-        pieces: &[&[u8]; N],
-    ) -> nix::Result<()> {
-        let pieces = pieces.map(IoSlice::new);
-        self.health.patiently(socket, || socket::send_pieces(socket, &pieces)).map(drop)
     }
 }
 

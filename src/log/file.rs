@@ -161,7 +161,7 @@ impl LogFile {
         Ok(())
     }
 
-    fn note_size(&self, stat: &FileStat) {
+    pub fn note_size(&self, stat: &FileStat) {
         self.size.store(stat.st_size as u64, SeqCst);
         self.seen_size.store(stat.st_size as u64, SeqCst);
     }

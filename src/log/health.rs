@@ -29,7 +29,7 @@ pub struct Health {
 
 /// How long a reader who is behind is waited for: so often, so many microseconds.
 const WAITS: u32 = 3;
-const WAIT_US: u32 = 200;
+const WAIT_US: u32 = 150;
 
 /// What the program is told.
 #[derive(Clone, Copy, Default)]

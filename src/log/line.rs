@@ -78,23 +78,22 @@ impl Line<'_> {
 
     /// As syslog(3) sends it (RFC 3164, section 4.1, without the host).
     #[inline(never)]
-    pub fn syslog_header(&self) -> Header {
-        let mut header = Header::new();
-        header.push(b"<");
-        header.push_number((self.speaker.facility | self.level) as u32, 1);
-        header.push(b">");
-        header.push(&self.speaker.zone.rfc3164(self.now));
-        header.push(b" ");
-        self.push_speaker(&mut header);
-        header.push(b": ");
-        header
+    pub fn push_for_syslog(&self, whole: &mut Whole) {
+        whole.push(b"<");
+        whole.push_number((self.speaker.facility | self.level) as u32, 1);
+        whole.push(b">");
+        whole.push(&self.speaker.zone.rfc3164(self.now));
+        whole.push(b" ");
+        self.push_speaker(whole);
+        whole.push(b": ");
+        whole.push(self.text);
     }
 
-    fn push_speaker<const ROOM: usize>(&self, header: &mut Buffer<ROOM>) {
-        header.push(self.speaker.name);
-        header.push(b"[");
-        header.push_number(self.speaker.pid, 1);
-        header.push(b"]");
+    fn push_speaker(&self, whole: &mut Whole) {
+        whole.push(self.speaker.name);
+        whole.push(b"[");
+        whole.push_number(self.speaker.pid, 1);
+        whole.push(b"]");
     }
 }
 

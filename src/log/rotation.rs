@@ -53,6 +53,7 @@ pub fn rotate(log: &LogFile, is_due: impl Fn(&FileStat) -> bool) -> nix::Result<
         return log.open_and_take();
     }
     if !is_due(&stat) {
+        log.note_size(&stat);
         return Ok(());
     }
     let names = Names { path };

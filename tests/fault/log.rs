@@ -1,9 +1,13 @@
 //! What a program that logs promises: each line stands whole in each of its targets, once, or is counted as lost
 //! there. What it has done is in the file "record" (fault_record.h), also when it was killed.
 
-use std::{collections::BTreeMap, fs, sync::Once};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    sync::Once,
+};
 
-use nix::sys::wait::WaitStatus;
+use nix::{errno::Errno, sys::wait::WaitStatus};
 
 use super::{
     Bench, Point,
@@ -17,35 +21,36 @@ const LIMIT: u64 = 300;
 /// How many files are kept besides "log".
 const COUNT: usize = 2;
 
+const TARGETS: [&str; 3] = ["the file", "syslog", "stderr"];
+
 /// As in fault_record.h.
-#[derive(Clone, Copy)]
 struct Record {
     first: i32,
     begun: i32,
     returned: i32,
     reopen_error: i32,
     has_syslog: bool,
-    file: Target,
-    syslog: Target,
-    stderr: Target,
+    targets: [Target; 3],
 }
 
-#[derive(Clone, Copy, Default)]
+#[derive(Default)]
 struct Target {
-    lost: usize,
     error: i32,
+    /// How many lines, and which.
+    count: i32,
+    lost: BTreeSet<i32>,
 }
 
 /// What all processes together have done, one of which may have been killed.
 #[derive(Default)]
 struct Past {
-    /// The lines that were begun, and which of them may be missing since the call did not return.
+    /// The number of the latest line.
     begun: i32,
+    /// The line in which a process was killed: it may be there or not.
     unsure: Option<i32>,
-    file: Target,
-    syslog: Target,
-    stderr: Target,
+    has_syslog: bool,
     reopen_error: i32,
+    targets: [Target; 3],
     datagrams: String,
 }
 
@@ -69,27 +74,36 @@ pub fn outcome(bench: &Bench, mut start: Start, point: Option<&Point>) -> (Verdi
         end => wrong.push(shown(end)),
     }
     wrong.extend(past.add(bench));
-    let errno = point.and_then(|point| point.fault.blow.errno()).map(|errno| errno as i32);
+    let errno = point.and_then(|point| point.fault.blow.errno());
     wrong.extend(past.wrong_reasons(errno));
     wrong.extend(past.wrong_lines(bench));
 
-    if point.is_some() && end != WaitStatus::Exited(end.pid().unwrap(), 0) {
-        let mut next = bench.start(None);
-        let (end, _) = next.first_end();
-        let lost = past.lost();
-        match end {
-            WaitStatus::Exited(_, 0) => wrong.extend(output(bench)),
-            end => wrong.push(format!("the next start: {}", shown(end))),
-        }
-        let mut after = past.add(bench);
-        if past.lost() != lost {
-            after.push("loses lines".to_owned());
-        }
-        after.extend(past.wrong_lines(bench));
-        wrong.extend(after.into_iter().map(|what| format!("the next start: {what}")));
+    let is_done = matches!(end, WaitStatus::Exited(_, 0));
+    if point.is_some() && !is_done {
+        wrong.extend(
+            next_start(bench, &mut past).iter().map(|what| format!("the next start: {what}")),
+        );
     }
     bench.clean_up();
-    (verdict(wrong, matches!(end, WaitStatus::Exited(_, 0))), calls)
+    (verdict(wrong, is_done), calls)
+}
+
+/// What is wrong with a start after one that has failed or was killed.
+fn next_start(bench: &Bench, past: &mut Past) -> Vec<String> {
+    let mut start = bench.start(None);
+    let mut wrong = Vec::new();
+    match start.first_end().0 {
+        _ if start.has_hung() => wrong.push("hangs, and was killed".to_owned()),
+        WaitStatus::Exited(_, 0) => wrong.extend(output(bench)),
+        end => wrong.push(shown(end)),
+    }
+    let lost = past.lost();
+    wrong.extend(past.add(bench));
+    if past.lost() != lost {
+        wrong.push("loses lines".to_owned());
+    }
+    wrong.extend(past.wrong_lines(bench));
+    wrong
 }
 
 fn output(bench: &Bench) -> Option<String> {
@@ -100,18 +114,21 @@ fn output(bench: &Bench) -> Option<String> {
 impl Record {
     fn of(bench: &Bench) -> Self {
         let bytes = fs::read(bench.folder.path("record")).unwrap();
-        let numbers: Vec<_> =
-            bytes.chunks(4).map(|four| i32::from_ne_bytes(four.try_into().unwrap())).collect();
-        let target = |at: usize| Target { lost: numbers[at] as usize, error: numbers[at + 1] };
+        let (numbers, targets) = bytes.split_at(5 * 4);
+        let number = |bytes: &[u8]| i32::from_ne_bytes(bytes.try_into().unwrap());
+        let numbers: Vec<_> = numbers.chunks(4).map(number).collect();
+        let mut targets = targets.chunks(2 * 4 + 32).map(|target| Target {
+            error: number(&target[..4]),
+            count: number(&target[4..8]),
+            lost: (0..32).filter(|&line| target[8 + line as usize] == 1).collect(),
+        });
         Record {
             first: numbers[0],
             begun: numbers[1],
             returned: numbers[2],
             reopen_error: numbers[3],
             has_syslog: numbers[4] == 1,
-            file: target(5),
-            syslog: target(7),
-            stderr: target(9),
+            targets: [(); 3].map(|()| targets.next().unwrap()),
         }
     }
 }
@@ -130,47 +147,63 @@ impl Past {
         }
         self.unsure = self.unsure.or((record.begun > record.returned).then_some(record.begun));
         self.begun = record.begun;
+        self.has_syslog = record.has_syslog;
         if record.reopen_error != 0 {
             self.reopen_error = record.reopen_error;
         }
-        for (all, new) in [
-            (&mut self.file, record.file),
-            (&mut self.syslog, record.syslog),
-            (&mut self.stderr, record.stderr),
-        ] {
-            all.lost += new.lost;
+        for ((all, new), name) in self.targets.iter_mut().zip(record.targets).zip(TARGETS) {
+            if new.count as usize != new.lost.len() {
+                odd.push(format!("counts more than one line of {name} at once"));
+            }
             all.error = new.error;
+            all.lost.extend(new.lost);
         }
         self.datagrams.push_str(&bench.datagrams());
         odd
     }
 
     fn lost(&self) -> [usize; 3] {
-        [self.file.lost, self.syslog.lost, self.stderr.lost]
+        [0, 1, 2].map(|target: usize| self.targets[target].lost.len())
     }
 
     /// Whether what was lost is told with the errno that it was lost by.
-    fn wrong_reasons(&self, errno: Option<i32>) -> Vec<String> {
-        let targets = [("file", self.file), ("syslog", self.syslog), ("stderr", self.stderr)];
-        let wrong = targets.into_iter().filter(|(_, target)| match target.lost {
-            0 => target.error != 0,
-            _ => Some(target.error) != errno,
-        });
-        let wrong = wrong.map(|(name, target)| {
-            let error = nix::errno::Errno::from_raw(target.error);
-            format!("{} of {name}, with {error:?} for a reason", lines(target.lost, "lost"))
+    fn wrong_reasons(&self, errno: Option<Errno>) -> Vec<String> {
+        let wrong = self.targets.iter().zip(TARGETS).filter_map(|(target, name)| {
+            let error = (target.error != 0).then(|| Errno::from_raw(target.error));
+            let should = errno.filter(|_| !target.lost.is_empty());
+            (error != should).then(|| format!("{error:?} is told for a reason by {name}"))
         });
         wrong.collect()
     }
 
     fn wrong_lines(&self, bench: &Bench) -> Vec<String> {
         let mut wrong = self.wrong_files(bench);
+        if self.has_syslog {
+            let found = Found::new("syslog", [self.datagrams.as_str()], syslog_text, &mut wrong);
+            wrong.extend(self.differences(&found, 1, 0));
+        }
         let stderr = common::read(&bench.folder.path("stderr"));
         let found = Found::new("stderr", [stderr.as_str()], stderr_text, &mut wrong);
-        wrong.extend(found.missing(self, "stderr", self.stderr.lost));
-        if Record::of(bench).has_syslog {
-            let found = Found::new("syslog", [self.datagrams.as_str()], syslog_text, &mut wrong);
-            wrong.extend(found.missing(self, "syslog", self.syslog.lost));
+        wrong.extend(self.differences(&found, 2, 0));
+        wrong
+    }
+
+    /// Between the lines that were found in a target and those that were not lost. Those before `oldest` may
+    /// have been given up.
+    fn differences(&self, found: &Found, target: usize, oldest: i32) -> Vec<String> {
+        let (lost, name) = (&self.targets[target].lost, TARGETS[target]);
+        let all = (1..=self.begun).filter(|number| self.unsure != Some(*number));
+        let (there, missing): (Vec<_>, Vec<_>) =
+            all.partition(|number| found.times.contains_key(number));
+        let is_uncounted = |number: &&i32| **number >= oldest && !lost.contains(number);
+        let uncounted = missing.iter().filter(is_uncounted).count();
+        let counted = there.iter().filter(|number| lost.contains(number)).count();
+        let mut wrong = Vec::new();
+        if uncounted > 0 {
+            wrong.push(format!("{uncounted} missing in {name} and not counted"));
+        }
+        if counted > 0 {
+            wrong.push(format!("{counted} not missing in {name} and counted as lost"));
         }
         wrong
     }
@@ -198,13 +231,8 @@ impl Past {
         let still =
             Found::new("the file", kept.iter().map(String::as_str), file_text, &mut Vec::new());
         let oldest = still.times.keys().next().copied().unwrap_or(0);
-        let given_up = |number: &i32| kept.len() >= COUNT && *number < oldest;
-        let missing = found.missing_of(self);
-        let least = missing.iter().filter(|number| !given_up(number)).count();
-        if !(least..=missing.len()).contains(&self.file.lost) {
-            let (missing, lost) = (lines(least, "missing"), lines(self.file.lost, "counted"));
-            wrong.push(format!("{missing} in the file, and {lost} as lost"));
-        }
+        let given_up = if kept.len() >= COUNT { oldest } else { 0 };
+        wrong.extend(self.differences(&found, 0, given_up));
         wrong
     }
 }
@@ -242,23 +270,6 @@ impl Found {
         );
         Found { times }
     }
-
-    fn missing_of(&self, past: &Past) -> Vec<i32> {
-        let is_missing =
-            |number: &i32| !self.times.contains_key(number) && past.unsure != Some(*number);
-        (1..=past.begun).filter(is_missing).collect()
-    }
-
-    fn missing(&self, past: &Past, name: &str, lost: usize) -> Option<String> {
-        let missing = self.missing_of(past).len();
-        let (missing, lost) = (lines(missing, "missing"), (missing != lost).then_some(lost)?);
-        Some(format!("{missing} in {name}, and {} as lost", lines(lost, "counted")))
-    }
-}
-
-fn lines(count: usize, what: &str) -> String {
-    let lines = if count == 1 { "line" } else { "lines" };
-    format!("{count} {lines} {what}")
 }
 
 /// The number of a line of the program; no number in one of the log about lost ones.

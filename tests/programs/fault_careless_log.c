@@ -27,8 +27,7 @@ static void rotate(void)
 
 static void lose(int error)
 {
-    record->file.lost++;
-    record->file.error = error;
+    note_lost(&record->file, record->file.lost + 1, error);
 }
 
 static void log_line(int number)

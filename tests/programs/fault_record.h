@@ -21,8 +21,9 @@
 
 /* Of each target: file, syslog, stderr. */
 struct target_record {
-    unsigned lost; /* as the program knows */
-    int error;     /* the latest reason */
+    int error; /* the latest reason of a loss */
+    int lost;  /* how many lines of this process, as the program knows */
+    unsigned char is_lost[32]; /* which, by number */
 };
 
 struct record {
@@ -63,6 +64,16 @@ __attribute__((constructor)) static void prepare(int argc, char *argv[])
     int next = record->begun + 1;
     *record = (struct record){ .first = next, .begun = next - 1, .returned = next - 1 };
     record->has_syslog = has_own_syslog(argv[0]);
+}
+
+/* So many are lost by now, and the latest line is one of them if they are more. */
+static inline void note_lost(volatile struct target_record *target, int lost, int error)
+{
+    if (lost > target->lost)
+        target->is_lost[record->begun] = 1;
+    target->lost = lost;
+    if (error != 0)
+        target->error = error;
 }
 
 /* Ends main(). Unlike all that logs, so that whoever makes that fail hears why. */

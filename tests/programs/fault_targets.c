@@ -6,13 +6,6 @@
 #include <rsdaemon.h>
 #include <syslog.h>
 
-static void keep(volatile struct target_record *target, unsigned lost, int error)
-{
-    target->lost = lost;
-    if (error != 0)
-        target->error = error;
-}
-
 static void log_lines(int count)
 {
     while (count-- > 0) {
@@ -21,9 +14,9 @@ static void log_lines(int count)
         record->begun = number;
         rsd_log(LOG_INFO, TEXT, number);
         rsd_get_log_state(&state);
-        keep(&record->file, state.file_lost, state.file_errno);
-        keep(&record->syslog, state.syslog_lost, state.syslog_errno);
-        keep(&record->stderr_, state.stderr_lost, state.stderr_errno);
+        note_lost(&record->file, (int)state.file_lost, state.file_errno);
+        note_lost(&record->syslog, (int)state.syslog_lost, state.syslog_errno);
+        note_lost(&record->stderr_, (int)state.stderr_lost, state.stderr_errno);
         if (state.reopen_errno != 0)
             record->reopen_error = state.reopen_errno;
         record->returned = number;

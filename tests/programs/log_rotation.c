@@ -209,6 +209,20 @@ static void by_size_after_a_restart(void)
         check(size_of(name_of(file)) + first_length(name_of(file - 1)) > 2000);
 }
 
+/* What is small again, since it was truncated, stays. */
+static void truncated(void)
+{
+    unsigned number = 0;
+    open_log(.file = LOG, .file_limit = 3000);
+    while (size_of(LOG) < 2700)
+        log_numbered(0, number++);
+    check(truncate(LOG, 0) == 0);
+    for (unsigned end = number + 10; number < end; number++)
+        log_numbered(0, number);
+    check(!exists(LOG ".1") && size_of(LOG) > 500);
+    check_in_order(0, number - 10, number);
+}
+
 static void not_allowed(void)
 {
     check(mkdir("sub", 0755) == 0 && chdir("sub") == 0);
@@ -258,6 +272,7 @@ int main(int argc, char *argv[])
         { "other-names", other_names },
         { "by-age", by_age },
         { "by-size-after-a-restart", by_size_after_a_restart },
+        { "truncated", truncated },
         { "not-allowed", not_allowed },
         { "name-taken", name_taken },
         { NULL, NULL },
