@@ -57,11 +57,9 @@ pub fn rotate(log: &LogFile, is_due: impl Fn(&FileStat) -> bool) -> nix::Result<
         return Ok(());
     }
     let names = Names { path };
-    let room = names.make_room(log.rotation.count)?;
-    let mut rename = if room.is_free { file::rename_to_free } else { file::rename };
-    for number in (0..room.number).rev() {
-        names.with(number, |from| names.with(number + 1, |to| rename(from, to)))?;
-        rename = file::rename_to_free;
+    let free = names.make_room(log.rotation.count)?;
+    for number in (0..free).rev() {
+        names.with(number, |from| names.with(number + 1, |to| file::rename_to_free(from, to)))?;
     }
     log.open_and_take()
 }
@@ -96,38 +94,26 @@ impl Names<'_> {
         opened.is_ok_and(|fd| file::try_lock(fd.as_fd(), Lock::Exclusive) == Ok(false))
     }
 
-    /// Up to where all files can move one on. Beyond `count` are only files that are still in use, and one that
-    /// is not is given up.
-    fn make_room(&self, count: u32) -> nix::Result<Room> {
-        let mut room = None;
+    /// The first free number, up to which all files can move one on. Beyond `count` are only files that are
+    /// still in use; others are removed. (Not replaced by the one before them: ext4 would write that to the
+    /// disk first.)
+    fn make_room(&self, count: u32) -> nix::Result<u32> {
+        let mut free = None;
         for number in 1..count {
             if !self.exists(number)? {
-                room = Some(Room { number, is_free: true });
+                free = Some(number);
                 break;
             }
         }
         for number in count..=u32::MAX {
             if !self.exists(number)? {
-                return Ok(room.unwrap_or(Room { number, is_free: true }));
+                return Ok(free.unwrap_or(number));
             }
-            if self.is_in_use(number) {
-                continue;
-            }
-            match room {
-                None => room = Some(Room { number, is_free: false }),
-                Some(_) if number > count => {
-                    self.with(number, |name| file::unlink_at(AT_FDCWD, name))?;
-                }
-                Some(_) => {}
+            if (free.is_none() || number > count) && !self.is_in_use(number) {
+                self.with(number, |name| file::unlink_at(AT_FDCWD, name))?;
+                free = free.or(Some(number));
             }
         }
         Err(Errno::ENOSPC)
     }
-}
-
-/// The highest number that a file gets.
-struct Room {
-    number: u32,
-    /// No file has it; else that one is given up.
-    is_free: bool,
 }

@@ -137,7 +137,7 @@ pub fn is_writable_within(fd: BorrowedFd, limit_us: u32) -> nix::Result<bool> {
 }
 
 /// renameat(2), which replaces what stands at `to`.
-pub fn rename(from: &CStr, to: &CStr) -> nix::Result<()> {
+fn rename(from: &CStr, to: &CStr) -> nix::Result<()> {
     // SAFETY: two C strings.
     check(unsafe { libc::rename(from.as_ptr(), to.as_ptr()) }).map(drop)
 }
