@@ -60,11 +60,6 @@ fn a_terminal_that_was_stopped_makes_nobody_wait() {
 }
 
 #[test]
-fn nor_does_the_terminal_of_another_user() {
-    passes("log_stderr", &["full-terminal-of-another-user"]);
-}
-
-#[test]
 fn a_pipe_that_nobody_reads_ends_nothing() {
     passes("log_stderr", &["reader-gone"]);
 }

@@ -61,27 +61,35 @@ fn write(stderr: BorrowedFd, pieces: &[IoSlice; 3]) -> nix::Result<()> {
     let length: usize = pieces.iter().map(|piece| piece.len()).sum();
     let written = match socket::send_pieces(stderr, pieces) {
         Err(Errno::ENOTSOCK) => {
-            let own = own_open_file(stderr);
-            // Without, another thread may fill a pipe after the look at it.
-            if own.is_none() && !file::is_writable_within(stderr, 0)? {
-                return Err(Errno::EAGAIN);
-            }
-            let to = own.as_ref().map_or(stderr, AsFd::as_fd);
-            signal::without(libc::SIGPIPE, Errno::EPIPE, || file::write_pieces(to, pieces))?
+            signal::without(libc::SIGPIPE, Errno::EPIPE, || write_to_file(stderr, pieces))?
         }
         sent => sent?,
     };
     if written == length { Ok(()) } else { Err(Errno::ENOSPC) }
 }
 
-/// A pipe or terminal opened anew, for one line: its open file is also the parent's, which must not get
-/// O_NONBLOCK. `None`: it is neither, or that is not allowed.
-fn own_open_file(stderr: BorrowedFd) -> Option<OwnedFd> {
-    let stat = file::fstat(stderr).ok()?;
-    match SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT {
-        SFlag::S_IFIFO | SFlag::S_IFCHR => {}
-        _ => return None,
+fn write_to_file(stderr: BorrowedFd, pieces: &[IoSlice]) -> nix::Result<usize> {
+    let mode = file::fstat(stderr)
+        .map_or(SFlag::empty(), |stat| SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT);
+    if mode == SFlag::S_IFIFO {
+        // Since Linux 6.4 a pipe can be written to without waiting, whoever else has it.
+        match file::write_pieces_now(stderr, pieces) {
+            Err(Errno::EOPNOTSUPP | Errno::ENOSYS | Errno::EINVAL) => {}
+            written => return written,
+        }
     }
+    let is_special = mode == SFlag::S_IFIFO || mode == SFlag::S_IFCHR;
+    match if is_special { own_open_file(stderr) } else { None } {
+        Some(own) => file::write_pieces(own.as_fd(), pieces),
+        // Another thread may fill a pipe after the look at it.
+        None if !file::is_writable_within(stderr, 0)? => Err(Errno::EAGAIN),
+        None => file::write_pieces(stderr, pieces),
+    }
+}
+
+/// A pipe or terminal opened anew, for one line: its open file is also the parent's, which must not get
+/// O_NONBLOCK. `None`: that is not allowed.
+fn own_open_file(stderr: BorrowedFd) -> Option<OwnedFd> {
     let flags = OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
     let mut buffer = PathBuffer::new();
     file::open(file::proc_path(stderr, &mut buffer).ok()?, flags, Mode::empty()).ok()

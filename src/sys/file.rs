@@ -121,6 +121,17 @@ pub fn write_pieces(fd: BorrowedFd, pieces: &[IoSlice]) -> nix::Result<usize> {
     .map(|count| count as usize)
 }
 
+/// As `write_pieces`, and EAGAIN instead of waiting, whatever the flags of the open file are. EOPNOTSUPP where
+/// the kernel or the file cannot do that.
+pub fn write_pieces_now(fd: BorrowedFd, pieces: &[IoSlice]) -> nix::Result<usize> {
+    let (fd, start, count) = (fd.as_raw_fd(), pieces.as_ptr(), pieces.len());
+    let flags = libc::c_long::from(libc::RWF_NOWAIT);
+    // SAFETY: an IoSlice is an iovec, and all of it lives across the call; -1: at the file's position.
+    let written =
+        unsafe { libc::syscall(libc::SYS_pwritev2, fd, start, count, -1i64, -1i64, flags) };
+    check(written as i32).map(|count| count as usize)
+}
+
 /// Whether writing a little would not wait, now or in so many microseconds. EPIPE: nobody reads it.
 pub fn is_writable_within(fd: BorrowedFd, limit_us: u32) -> nix::Result<bool> {
     let mut polled = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLOUT, revents: 0 };

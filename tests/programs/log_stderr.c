@@ -218,12 +218,6 @@ static void full_pipe_of_another_user(void)
     full_pipe_of_threads_as(65534);
 }
 
-static void full_terminal_of_another_user(void)
-{
-    need_root();
-    full_terminal_as(65534);
-}
-
 static volatile sig_atomic_t pipe_signals;
 
 static void on_pipe(int signo)
@@ -281,7 +275,6 @@ int main(int argc, char *argv[])
         { "full-pipe-of-another-user", full_pipe_of_another_user },
         { "full-socket", full_socket },
         { "full-terminal", full_terminal },
-        { "full-terminal-of-another-user", full_terminal_of_another_user },
         { "reader-gone", reader_gone },
         { "closed", closed },
         { NULL, NULL },
