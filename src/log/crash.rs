@@ -24,7 +24,7 @@ fn report(crash: &Crash) {
     match crash.address {
         Some(address) => {
             text.push(b" at address 0x");
-            text.push_hex(address as u64);
+            text.push_hex(address as u64, 1);
         }
         None => drop(text.push(b", which was sent")),
     }

@@ -247,23 +247,20 @@ impl LogFile {
     fn look(&self, now: i64) {
         self.size_limit.store(file::size_limit(), SeqCst);
         let there = file::lstat_at(AT_FDCWD, self.path.as_c_str());
-        match there {
+        let is_lost = match there {
             Ok(there) if Identity::from(there) == self.descriptor.identity() => {
                 self.note_size(&there);
-                if !self.descriptor.is_ours() {
-                    let _ = self.try_reopen();
-                }
+                !self.descriptor.is_ours()
             }
             // Perhaps logrotate(8) has just moved it and is about to make a new one, which must not be in its
             // way: the moved one goes on until the next look.
-            Err(Errno::ENOENT) if self.was_moved() && !self.is_missing.swap(true, SeqCst) => {}
-            Ok(_) | Err(Errno::ENOENT) => drop(self.try_reopen()),
+            Err(Errno::ENOENT) if self.was_moved() && !self.is_missing.swap(true, SeqCst) => false,
+            Ok(_) | Err(Errno::ENOENT) => true,
             // It cannot be seen any more, in another root perhaps: the old one goes on.
-            Err(_) => {
-                if !self.descriptor.is_ours() {
-                    let _ = self.try_reopen();
-                }
-            }
+            Err(_) => !self.descriptor.is_ours(),
+        };
+        if is_lost {
+            let _ = self.try_reopen();
         }
         if self.is_old(now) {
             self.rotate(now, |log, stat| stat.st_size > 0 && log.is_old(now));

@@ -138,17 +138,17 @@ pub fn visible<'a>(text: &'a [u8], most: usize, room: &'a mut Shown) -> &'a [u8]
         if byte & 0xc0 != 0x80 && length + CUT.len() <= most {
             end = length;
         }
-        match byte {
-            b'\n' => room.push(b"\\n"),
-            b'\t' => room.push(b"\\t"),
-            b'\r' => room.push(b"\\r"),
-            0..0x20 | 0x7f => push_hex(room, byte),
-            0xc2 => match bytes.next_if(|&next| is_c1(next)) {
-                Some(next) => push_hex(room, next),
-                None => room.push(&[byte]),
-            },
-            _ => room.push(&[byte]),
-        };
+        let c1 = if byte == 0xc2 { bytes.next_if(|&next| is_c1(next)) } else { None };
+        match c1.unwrap_or(byte) {
+            b'\n' => drop(room.push(b"\\n")),
+            b'\t' => drop(room.push(b"\\t")),
+            b'\r' => drop(room.push(b"\\r")),
+            control if c1.is_some() || control < 0x20 || control == 0x7f => {
+                room.push(b"\\x");
+                room.push_hex(control.into(), 2);
+            }
+            _ => drop(room.push(&[byte])),
+        }
         if room.as_bytes().len() > most {
             room.truncate(end);
             room.push(CUT);
@@ -156,9 +156,4 @@ pub fn visible<'a>(text: &'a [u8], most: usize, room: &'a mut Shown) -> &'a [u8]
         }
     }
     room.as_bytes()
-}
-
-fn push_hex(room: &mut Shown, byte: u8) -> bool {
-    let digit = |half: u8| if half < 10 { b'0' + half } else { b'a' + half - 10 };
-    room.push(&[b'\\', b'x', digit(byte >> 4), digit(byte & 0xf)])
 }

@@ -226,8 +226,9 @@ impl<const ROOM: usize> Buffer<ROOM> {
         self.push(shown.get(20 - used..).unwrap_or_default());
     }
 
-    pub fn push_hex(&mut self, number: u64) {
-        let mut shown = [0; 16];
+    /// In hexadecimal, as `push_number`.
+    pub fn push_hex(&mut self, number: u64, digits: usize) {
+        let mut shown = [b'0'; 16];
         let mut rest = number;
         let mut used = 0;
         for digit in shown.iter_mut().rev() {
@@ -235,7 +236,7 @@ impl<const ROOM: usize> Buffer<ROOM> {
             *digit = if value < 10 { b'0' + value } else { b'a' + value - 10 };
             rest >>= 4;
             used += 1;
-            if rest == 0 {
+            if rest == 0 && used >= digits {
                 break;
             }
         }
