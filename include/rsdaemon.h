@@ -796,12 +796,15 @@ int rsd_env_string(const char *name, const char **value);
  * that cannot be written. What could not be written meanwhile is counted, and the next line that can be is
  * preceded by one that tells how many were lost. What makes rsd_log() wait is the file system (a disk, NFS), and
  * a reader of syslog, the journal or stderr who is behind: for less than a millisecond, and not again
- * until that reader takes a line.
+ * until that reader takes a line. Two cases wait for as long as it takes: a stopped terminal (Ctrl-S) of another
+ * user, as after giving up root, and before Linux 6.4 a full pipe of another user to which several threads
+ * write.
  *
  * The file is a regular file with one name, no symbolic link. It is looked for once a second, when there is a
  * line: if it was removed or replaced, the new one is opened or made; if it was moved away, a second later.
  * Where that fails the old one is kept. A file that was truncated (copytruncate) is written on from its new
- * end.
+ * end. What happens between two looks is not seen: a program that closes the log's descriptor and gets its
+ * number for a file of its own has lines in that file, and a lower RLIMIT_FSIZE may end the program by SIGXFSZ.
  *
  * A line is in the kernel when rsd_log() returns, and is one write(2): what ends the process after that loses
  * nothing, and lines of several processes do not mix. (A process that SIGKILL ends within the call may leave
