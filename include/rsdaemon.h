@@ -48,6 +48,21 @@
 #endif
 
 /**
+ * A request of the control socket has at most so many bytes, its newline included.
+ */
+#define RSD_CONTROL_LINE_MAX 4096
+
+/**
+ * A request of the control socket has at most so many words.
+ */
+#define RSD_CONTROL_WORDS_MAX 64
+
+/**
+ * The text of an answer has at most so many bytes.
+ */
+#define RSD_CONTROL_TEXT_MAX 1048576
+
+/**
  * rsd_options.pidfile_when: the pid file is there before rsd_daemonize() returns.
  */
 #define RSD_PIDFILE_AT_START 0
@@ -222,6 +237,48 @@ struct rsd_result {
  * @param arg     as given to rsd_spawn()
  */
 typedef void (*rsd_run_callback)(const struct rsd_result *result, void *arg);
+
+/**
+ * What a client of the control socket asks for, and who it is.
+ */
+struct rsd_control_request {
+    /**
+     * sizeof(struct rsd_control_request), set by the library.
+     */
+    size_t size;
+    /**
+     * How many words were sent, the command among them.
+     */
+    int argc;
+    /**
+     * The words, the command first, and NULL after the last. They live until the callback returns.
+     */
+    const char *const *argv;
+    /**
+     * The client's process when it connected, as numbered where this process runs. 0: it is not seen
+     * from here. It may be another process by now.
+     */
+    int pid;
+    /**
+     * The client's effective user when it connected.
+     */
+    unsigned int uid;
+    /**
+     * The client's effective group when it connected.
+     */
+    unsigned int gid;
+};
+
+/**
+ * Called from rsd_dispatch() or rsd_wait() for a command that a client has sent.
+ *
+ * What it prints (rsd_control_print()) is the answer; unless it says rsd_control_fail() the command has
+ * succeeded. It should be quick, as the loop waits for it.
+ *
+ * @param request  valid until the callback returns
+ * @param arg      as given to rsd_control_command()
+ */
+typedef void (*rsd_control_callback)(struct rsd_control_request *request, void *arg);
 
 /**
  * What rsd_daemonize() is to do. What is left out (0, NULL) has its default. Write it with
@@ -643,6 +700,138 @@ int rsd_end_command(int pid);
  */
 void rsd_free_result(struct rsd_result *result);
 
+/**
+ * Open a Unix socket on which whoever is allowed to can give this daemon commands.
+ *
+ * rsd_dispatch() and rsd_wait() serve it; no client can make them wait. The commands are those of
+ * rsd_control_command() and rsd_control_query(), and these:
+ *
+ *     help         the commands that this client may use (query)
+ *     ping         nothing, successfully (query)
+ *     status       pid, since when, state, the text of rsd_status(), reloads, lines that the log lost (query)
+ *     reload       as SIGHUP, and waits for the outcome: see rsd_begin_reload()
+ *     stop         as SIGTERM
+ *     log-level    shows the level of the log, or sets it: log-level debug
+ *     reopen-logs  rsd_reopen_log()
+ *
+ * The protocol, for socat(1), nc(1) and rsd_control_request(): the client sends lines of at most
+ * RSD_CONTROL_LINE_MAX bytes, each a command and its arguments, at most RSD_CONTROL_WORDS_MAX words, with
+ * blanks or tabs between. In double quotes a word may contain those, and \" and \\ for a quote and a
+ * backslash. A line is answered by any number of lines that begin with a blank, the text, and one that
+ * does not: "ok", or "error REASON". The answers come in the order of the lines. A client that
+ * shuts down its writing side gets what is left of its answers:
+ *
+ *     echo status | socat -t 60 - UNIX-CONNECT:/run/mydaemon.sock
+ *
+ * Who may: the owner of the socket, the group of the socket if mode lets it write, root, and the user that
+ * this process runs as may use everything; anybody else whom mode lets write may use queries. The kernel tells
+ * who connects (SO_PEERCRED, SO_PEERGROUPS of unix(7), socket(7)). User and group 65534, as whom
+ * the kernel shows everybody from outside of a user namespace, are nobody's own here.
+ *
+ * One process at a time serves a path: it holds PATH.lock, a file as that of lock_pidfile() with mode
+ * 0600. A socket that another one serves is left alone; one that nobody does, since its process was
+ * killed, is replaced. Until mode and owner are right nobody can connect. When this process exits normally
+ * (as for daemonize()), or by rsd_close_control(), both files are removed. A client has
+ * ten seconds for each line and for taking each piece of an answer, an idle one as long as it likes. Of
+ * RLIMIT_NOFILE at most half is used for clients, then the one that was idle longest is closed.
+ *
+ * Call it after daemonize(), since a forked child does not serve its parent's socket.
+ *
+ * @param path   of the socket, usually "/run/NAME/control"; relative to the working directory. One
+ *               that is too long for sockaddr_un works as long as its last part has at most 80 bytes.
+ *               "@NAME": NAME in the abstract namespace of unix(7), without files and lock; then mode
+ *               and owner are enforced here
+ * @param mode   its permissions, whatever the umask. 0: 0600
+ * @param owner  "USER", "USER:GROUP" or ":GROUP", by names or numbers; a user without a group has its own.
+ *               NULL: whoever this process runs as
+ * @return       0, or -1 with errno set:
+ *               EINVAL      path is NULL or empty, mode has other bits than permissions, or there
+ *                           is no such user or group
+ *               EALREADY    this process has opened one already
+ *               EADDRINUSE  another process serves it; rsd_last_error() names it
+ *               ENOTSOCK    something else than a socket stands at path
+ *               EPERM       anybody may rename files in the directory, or the owner cannot be set
+ *               ENAMETOOLONG  the last part of path is too long
+ *               EMFILE, ENFILE, ENOMEM, or any errno of lock_pidfile(), socket(2), bind(2), listen(2),
+ *               chown(2), chmod(2), unlink(2), or as for rsd_fd()
+ *
+ * Thread-safe. Not async-signal-safe. Since 0.1.
+ */
+int rsd_open_control(const char *path,
+                     unsigned int mode,
+                     const char *owner);
+
+/**
+ * Close the control socket and its connections, and remove its files.
+ *
+ * @return  0, also if none is open
+ *
+ * Thread-safe. Not async-signal-safe. Since 0.1.
+ */
+int rsd_close_control(void);
+
+/**
+ * Give the control socket a command that may change something.
+ *
+ * A second call with the same name replaces the callback. The commands stay in forked children.
+ *
+ * @param name      one word of printable characters without quotes and backslashes
+ * @param help      what it does and takes, in one line, for the command help; NULL: nothing
+ * @param callback  NULL: there is no such command any more
+ * @param arg       handed to it
+ * @return          0, or -1 with errno set:
+ *                  EINVAL  name is NULL or no such word
+ *                  EEXIST  name is a command of the library's
+ *                  ENOMEM  no memory
+ *
+ * Thread-safe. Not async-signal-safe. Since 0.1.
+ */
+int rsd_control_command(const char *name,
+                        const char *help,
+                        rsd_control_callback callback,
+                        void *arg);
+
+/**
+ * As rsd_control_command(), for a command that only tells something: whoever may connect may use it.
+ */
+int rsd_control_query(const char *name,
+                      const char *help,
+                      rsd_control_callback callback,
+                      void *arg);
+
+/**
+ * Add to the answer of a request: in the place of vdprintf(client, format, arguments).
+ *
+ * Text of several lines becomes several lines of the answer. Control characters except tabs become '?'.
+ *
+ * @param request    as given to the callback
+ * @param format     as of printf(3)
+ * @param arguments  as of vprintf(3)
+ * @return           0, or -1 with errno set:
+ *                   EINVAL    request or format is NULL
+ *                   EMSGSIZE  with this the text would be longer than RSD_CONTROL_TEXT_MAX; it is cut, and the
+ *                             client is told so
+ *                   ENOMEM    no memory, or another errno of vasprintf(3); the client is told that
+ *                             something is missing
+ *
+ * Only for the thread of the callback. Not async-signal-safe. Since 0.1.
+ */
+int rsd_control_vprint(struct rsd_control_request *request,
+                       const char *format,
+                       va_list arguments);
+
+/**
+ * Say that a command has failed. What was printed is sent all the same.
+ *
+ * @param request  as given to the callback
+ * @param reason   for the client, in one line; NULL: "failed"
+ * @return         0, or -1 with errno set:
+ *                 EINVAL  request is NULL
+ *
+ * Only for the thread of the callback. Not async-signal-safe. Since 0.1.
+ */
+int rsd_control_fail(struct rsd_control_request *request, const char *reason);
+
 #if !defined(RSDAEMON_NO_DROP_IN_NAMES)
 /**
  * Go into the background and be the daemon from here on.
@@ -981,7 +1170,7 @@ int rsd_log_crashes(void);
  * The descriptor for the program's own event loop (poll, epoll, libevent, GLib).
  *
  * It is readable when anything in this library wants attention: a flagged signal, a child that is
- * watched, a command that runs. Then call rsd_dispatch(). Do nothing else with it: it is no file, and
+ * watched, a command that runs, a client of the control socket. Then call rsd_dispatch(). Do nothing else with it: it is no file, and
  * belongs to the library, which keeps it open. It is close-on-exec.
  *
  * A forked child has to ask again: its descriptor is another one. daemonize() forks, too: ask after
@@ -1033,7 +1222,7 @@ int rsd_wait(int ms);
  * Say in a forked child that it is one, if it lives on without executing another program.
  *
  * Closes the child's copies of what belongs to its parent alone: the descriptor of the main loop, of
- * children and commands, and that of a pid file, whose lock would otherwise outlive the parent. The
+ * children, commands and the control socket, and that of a pid file, whose lock would otherwise outlive the parent. The
  * parent keeps all of it. Signals stay flagged, and count anew. Without this call a child may use
  * the library, too: the main loop is made anew when it is first used.
  *
@@ -1096,6 +1285,62 @@ int rsd_lock_pidfile(const char *pidfile);
  * Thread-safe. Not async-signal-safe. Since 0.1.
  */
 int rsd_remove_pidfile(const char *pidfile, int lock);
+
+/**
+ * Say that the configuration is being read anew, because SIGHUP has arrived or for any other reason.
+ *
+ * Then rsd_commit_reload() says that the new one is in force, or rsd_abort_reload() that the old one still
+ * is, and why. Whoever asked for the reload before this call, by the command reload of the control
+ * socket, gets that outcome.
+ *
+ *     if (reload_flag) {
+ *         reload_flag = 0;
+ *         rsd_begin_reload();
+ *         struct config *new = read_config(path);
+ *         if (new)
+ *             rsd_commit_reload();
+ *         else
+ *             rsd_abort_reload("line 12: no such interface");
+ *     }
+ *
+ * A reload that was begun and not ended is begun anew.
+ *
+ * @return  0
+ *
+ * Thread-safe. Not async-signal-safe. Since 0.1.
+ */
+int rsd_begin_reload(void);
+
+/**
+ * Say that the new configuration is in force.
+ *
+ * @return  0, or -1 with errno set:
+ *          EINVAL  rsd_begin_reload() was not called before
+ *
+ * Thread-safe. Not async-signal-safe. Since 0.1.
+ */
+int rsd_commit_reload(void);
+
+/**
+ * Say that the old configuration stays in force.
+ *
+ * @param reason  for whoever asked, in one line; NULL: "failed"
+ * @return        0, or -1 with errno set:
+ *                EINVAL  rsd_begin_reload() was not called before
+ *
+ * Thread-safe. Not async-signal-safe. Since 0.1.
+ */
+int rsd_abort_reload(const char *reason);
+
+/**
+ * Say in one line how the daemon is doing, for the command status of the control socket.
+ *
+ * @param text  copied; control characters become '?'. NULL or "": nothing
+ * @return      0
+ *
+ * Thread-safe. Not async-signal-safe. Since 0.1.
+ */
+int rsd_status(const char *text);
 
 #if !defined(RSDAEMON_NO_DROP_IN_NAMES)
 /**
@@ -1247,6 +1492,22 @@ static inline void rsd_log(int level, const char *format, ...)
     va_start(arguments, format);
     rsd_vlog(level, format, arguments);
     va_end(arguments);
+}
+
+/**
+ * Add to the answer of a request, as printf(3) would print it. As rsd_control_vprint(), which see.
+ */
+#ifdef __GNUC__
+__attribute__((__format__(__printf__, 2, 3), __unused__))
+#endif
+static inline int rsd_control_print(struct rsd_control_request *request, const char *format, ...)
+{
+    va_list arguments;
+    int result;
+    va_start(arguments, format);
+    result = rsd_control_vprint(request, format, arguments);
+    va_end(arguments);
+    return result;
 }
 
 /**

@@ -13,10 +13,11 @@ use nix::{
     unistd::getpid,
 };
 
-pub use self::state::{fail, let_go_of_parents, ready};
+pub use self::state::{Stage, fail, let_go_of_parents, ready, stage};
 use self::{plan::Plan, state::daemon};
 use crate::{
     channel::{self, Word},
+    control,
     error::{self, Error, OrCannot, Result},
     kept::Kept,
     launch::{self, Launcher, Side, SignalState},
@@ -107,6 +108,10 @@ fn start(options: &Options, is_ready_at_once: bool) -> Result<()> {
     }
     if !options.foreground {
         refuse_to_fork(options.allow_threads)?;
+        if control::is_open() {
+            let why: &[u8] = b"cannot go into the background: the control socket is open already";
+            return Err(Error::new(Errno::EBUSY, &[why]));
+        }
     }
     let mut plan = Plan::prepare(options)?;
     state::remove_pidfile_at_exit()?;

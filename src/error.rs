@@ -104,6 +104,21 @@ pub fn sentence() -> Sentence {
     thread::with_own(|own| own.sentence).unwrap_or(none)
 }
 
+/// What a person is told of this thread's latest error, with its reason.
+#[inline(never)]
+pub fn told(error: &Error) -> Line {
+    let mut sentence = sentence();
+    if sentence.lacks_reason {
+        let mut room = [0u8; 128];
+        let reason = crate::sys::meaning(error.0, &mut room);
+        if !reason.is_empty() {
+            sentence.line.push(b": ");
+            sentence.line.push(reason);
+        }
+    }
+    sentence.line
+}
+
 /// One more thing about this thread's latest error, where its sentence is whole.
 pub fn add_to_sentence(more: &[u8]) {
     thread::with_own(|own| {

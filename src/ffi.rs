@@ -5,21 +5,25 @@
 mod boundary;
 mod children;
 mod command;
+mod control;
 mod daemonize;
 mod environment;
 mod log;
 mod main_loop;
 mod pidfile;
+mod reload;
 mod signals;
 mod version;
 
 pub use boundary::rsd_last_error;
 pub use children::*;
 pub use command::*;
+pub use control::*;
 pub use daemonize::*;
 pub use environment::*;
 pub use log::*;
 pub use main_loop::*;
 pub use pidfile::*;
+pub use reload::*;
 pub use signals::*;
 pub use version::*;

@@ -42,6 +42,7 @@
 mod channel;
 mod children;
 mod command;
+mod control;
 mod daemonize;
 mod environment;
 mod error;
@@ -55,7 +56,9 @@ mod main_loop;
 mod pidfile;
 mod poller;
 mod privileges;
+mod reload;
 mod signals;
+mod status;
 mod stdio;
 #[allow(unsafe_code)]
 mod sys;

@@ -29,14 +29,14 @@ use self::{
     stderr::Stderr,
     time::Zone,
 };
-pub use self::{health::Told, rotation::Rotation};
+pub use self::{health::Told, line::level_name, rotation::Rotation};
 use crate::{
     error::{self, OrCannot, Result},
     signals,
     sys::{
         memory::{Buffer, Published},
         process::{self, OfProcess, generation},
-        time::now,
+        time::{Moment, now},
     },
 };
 
@@ -157,7 +157,7 @@ impl Log {
 }
 
 /// getpid(2), once in each process.
-fn pid() -> u32 {
+pub fn pid() -> u32 {
     static PID: OfProcess = OfProcess::new();
     let process = generation();
     match PID.get(process) {
@@ -181,6 +181,19 @@ pub fn is_wanted(priority: c_int) -> bool {
 
 pub fn level() -> c_int {
     LEVEL.load(SeqCst)
+}
+
+/// "2026-11-25T16:05:59.123456+01:00"
+pub fn stamp(at: Moment) -> [u8; 32] {
+    match LOG.get() {
+        Some(log) => log.zone.rfc3339(at),
+        None => Zone::utc().rfc3339(at),
+    }
+}
+
+/// The level of this name, as in syslog.conf(5).
+pub fn level_named(name: &[u8]) -> Option<c_int> {
+    line::LEVELS.iter().position(|level| *level == name).map(|level| level as c_int)
 }
 
 /// Returns the one before.

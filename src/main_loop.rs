@@ -9,6 +9,7 @@ use nix::errno::Errno;
 use crate::{
     children::{self, ChildCallback, Ended, Whose},
     command::{self, Client, Finished, Options, Outcome, State},
+    control::{self, Called},
     error::{self, Error, OrCannot, Result},
     kept::Kept,
     log,
@@ -30,6 +31,7 @@ const HANDLER_RAN: c_int = 4;
 pub enum Told {
     Child { pid: i32, status: c_int, callback: ChildCallback },
     Command(Finished),
+    Control(Called),
 }
 
 /// Calls a callback. In ffi.
@@ -41,6 +43,7 @@ pub fn fd() -> Result<c_int> {
         children::watch_again();
         command::watch_again();
         log::pipe::watch_again();
+        control::watch_again();
     }
     poller::fd()
 }
@@ -88,10 +91,15 @@ fn turn(ready: [Option<Source>; epoll::AT_ONCE], call: Call) -> Result<c_int> {
             Source::Output(number) => tell(command::output_is_ready(number).map(Told::Command)),
             Source::Errors(number) => tell(command::errors_are_ready(number).map(Told::Command)),
             Source::Lines(number) => log::pipe::is_ready(number),
+            Source::Listener => control::accept(),
+            Source::Client(number) => tell(control::is_ready(number).map(Told::Control)),
         }
     }
     for finished in (0..AT_ONCE).map_while(|_| command::look_at_time()) {
         tell(Some(Told::Command(finished)));
+    }
+    for called in (0..AT_ONCE).map_while(|_| control::look_again()) {
+        tell(Some(Told::Control(called)));
     }
     let is_flagged = news.is_flagged || has_called && signals::take_flagged();
     let signal = if is_flagged { SIGNAL_ARRIVED } else { 0 };

@@ -313,7 +313,7 @@ fn busy(place: &Place) -> Error {
     Error::new(Errno::EEXIST, &[b"already starting: another start is taking over ", path])
 }
 
-fn refused(errno: Errno, path: &CStr, why: &[u8]) -> Error {
+pub fn refused(errno: Errno, path: &CStr, why: &[u8]) -> Error {
     Error::new(errno, &[b"cannot use ", path.to_bytes(), b": ", why])
 }
 

@@ -4,6 +4,7 @@
 use core::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
+pub use crate::sys::epoll::Interest;
 use crate::{
     error::{OrCannot, Result},
     kept::Kept,
@@ -27,6 +28,10 @@ pub enum Source {
     Errors(usize),
     /// A pipe whose lines are logged.
     Lines(usize),
+    /// The control socket: a client wants to connect.
+    Listener,
+    /// A client of the control socket.
+    Client(usize),
 }
 
 impl Source {
@@ -37,6 +42,8 @@ impl Source {
             Source::Output(entry) => (3, entry),
             Source::Errors(entry) => (4, entry),
             Source::Lines(entry) => (5, entry),
+            Source::Listener => (6, 0),
+            Source::Client(entry) => (7, entry),
         };
         kind << 32 | entry as u64
     }
@@ -50,6 +57,8 @@ impl Source {
             3 => Some(Source::Output(entry)),
             4 => Some(Source::Errors(entry)),
             5 => Some(Source::Lines(entry)),
+            6 => Some(Source::Listener),
+            7 => Some(Source::Client(entry)),
             _ => None,
         }
     }
@@ -63,7 +72,7 @@ struct Poller {
     timer: Option<ManuallyDrop<OwnedFd>>,
     /// When the timer is to come, in monotonic milliseconds.
     timer_at: Option<i64>,
-    wanted_at: [Option<i64>; 2],
+    wanted_at: [Option<i64>; 3],
 }
 
 /// Who wants to be woken at some time. An index.
@@ -71,6 +80,7 @@ struct Poller {
 pub enum Sleeper {
     Commands,
     Children,
+    Control,
 }
 
 static POLLER: Own<Option<Poller>> = Own::new();
@@ -96,7 +106,7 @@ impl Poller {
             _other_end: other_end,
             timer: None,
             timer_at: None,
-            wanted_at: [None; 2],
+            wanted_at: [None; 3],
         })
     }
 
@@ -145,6 +155,12 @@ pub fn fd() -> Result<i32> {
 #[inline(never)]
 pub fn add(fd: BorrowedFd, source: Source) -> nix::Result<()> {
     with(|poller| epoll::add(poller.epoll.as_fd(), fd, source.number()))
+}
+
+/// Changes of what `source` is told.
+#[inline(never)]
+pub fn change(fd: BorrowedFd, source: Source, to: Interest) -> nix::Result<()> {
+    with(|poller| epoll::change(poller.epoll.as_fd(), fd, source.number(), to))
 }
 
 /// To be called before `fd` is closed.

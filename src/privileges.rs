@@ -9,7 +9,10 @@ use nix::{
 
 use crate::{
     error::{Error, OrCannot, Result},
-    sys::user::{self, GROUPS_MAX, User},
+    sys::{
+        file::Text,
+        user::{self, GROUPS_MAX, User},
+    },
     text,
 };
 
@@ -104,6 +107,23 @@ pub fn find_owner(name: &CStr) -> Result<(Uid, Gid)> {
         (uid, Some(entry)) => Ok((uid, Gid::from_raw(entry.gid))),
         (uid, None) => Ok((uid, Gid::current())),
     }
+}
+
+/// "USER", "USER:GROUP" or ":GROUP".
+#[inline(never)]
+pub fn find_owner_and_group(text: &CStr) -> Result<(Option<Uid>, Option<Gid>)> {
+    let bytes = text.to_bytes();
+    let Some(colon) = bytes.iter().position(|&byte| byte == b':') else {
+        return find_owner(text).map(|(uid, gid)| (Some(uid), Some(gid)));
+    };
+    let (user, group) = bytes.split_at_checked(colon).unwrap_or_default();
+    let user = Text::new(user).or_cannot("keep a name")?;
+    let group = Text::new(group.get(1..).unwrap_or_default()).or_cannot("keep a name")?;
+    let uid = match user.as_c_str() {
+        name if name.is_empty() => None,
+        name => Some(find_user(name)?.0),
+    };
+    Ok((uid, Some(find_group(group.as_c_str())?)))
 }
 
 /// A user by name, or by number, with or without an entry in the database.

@@ -7,7 +7,11 @@ use libc::{
     SIGBUS, SIGCHLD, SIGFPE, SIGHUP, SIGILL, SIGINT, SIGKILL, SIGPIPE, SIGQUIT, SIGSEGV, SIGSTOP,
     SIGSYS, SIGTERM, SIGTRAP, SIGTTIN, SIGTTOU, c_int, c_uint,
 };
-use nix::errno::Errno;
+use nix::{
+    errno::Errno,
+    sys::signal::{Signal, kill},
+    unistd::getpid,
+};
 
 use crate::{
     error::{Error, OrCannot, Result},
@@ -266,6 +270,37 @@ pub fn tell_again() {
 /// Have the main loop look for children that nobody watches.
 pub fn look_for_children() {
     signal::renew(response::REAPS);
+}
+
+/// What a signal that did not come from the kernel has met.
+pub enum Met {
+    /// It is flagged, and so has arrived.
+    Flag,
+    /// Its action is the program's, or the default: it was sent.
+    Action,
+    /// It would do nothing, or end the program although that is not what it is for.
+    Nothing,
+}
+
+/// Acts as if somebody had sent this signal. `may_end`: the default action is what is wanted.
+pub fn act_as(signo: c_int, (pid, uid): (i32, u32), may_end: bool) -> Met {
+    if signal::response(signo).0 & response::FLAGS != 0 {
+        signal::pretend(signo, pid, uid);
+        return Met::Flag;
+    }
+    let action = signal::action(signo);
+    let is_met = action.is_ok_and(|action| {
+        action.is_handler() && !action.is_ours() || may_end && action.is_default()
+    });
+    match (is_met, Signal::try_from(signo)) {
+        (true, Ok(signal)) if kill(getpid(), signal).is_ok() => Met::Action,
+        _ => Met::Nothing,
+    }
+}
+
+/// Whether the variable of a flagged signal has its value.
+pub fn is_raised(signo: c_int) -> bool {
+    signal::is_raised(signo)
 }
 
 /// Whether the program is to end: one of the signals that mean this has raised its flag.

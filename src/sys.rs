@@ -31,3 +31,10 @@ pub fn retry<T>(mut call: impl FnMut() -> nix::Result<T>) -> nix::Result<T> {
         }
     }
 }
+
+/// What an errno means, as strerror(3) says it.
+pub fn meaning(errno: Errno, room: &mut [u8; 128]) -> &[u8] {
+    // SAFETY: a writable buffer and its length; strerror_r(3) ends it with NUL.
+    unsafe { libc::strerror_r(errno as c_int, room.as_mut_ptr().cast(), room.len()) };
+    room.split(|&byte| byte == 0).next().unwrap_or_default()
+}

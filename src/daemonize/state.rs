@@ -52,6 +52,11 @@ pub fn daemon() -> Guard<'static, Option<Daemon>> {
     DAEMON.lock()
 }
 
+/// How far the start of this process as a daemon is. None: it is no daemon.
+pub fn stage() -> Option<Stage> {
+    daemon().as_ref().filter(|daemon| daemon.owner == getpid()).map(|daemon| daemon.stage)
+}
+
 /// `rsd_ready`
 pub fn ready() -> Result<()> {
     let mut daemon = daemon();

@@ -2,9 +2,9 @@
 
 use core::ffi::c_int;
 
-use super::{boundary::run, command::tell};
+use super::{boundary::run, command::tell, control::call_command};
 use crate::{
-    children, command, daemonize, log,
+    children, command, control, daemonize, log,
     main_loop::{self, Told},
     pidfile, poller,
 };
@@ -17,6 +17,7 @@ pub fn call(told: Told) {
             unsafe { (callback.function)(pid, status, callback.arg) }
         }
         Told::Command(finished) => tell(finished),
+        Told::Control(called) => call_command(called),
     }
 }
 
@@ -33,7 +34,7 @@ pub const RSD_HANDLER_RAN: c_int = 4;
 /// The descriptor for the program's own event loop (poll, epoll, libevent, GLib).
 ///
 /// It is readable when anything in this library wants attention: a flagged signal, a child that is
-/// watched, a command that runs. Then call rsd_dispatch(). Do nothing else with it: it is no file, and
+/// watched, a command that runs, a client of the control socket. Then call rsd_dispatch(). Do nothing else with it: it is no file, and
 /// belongs to the library, which keeps it open. It is close-on-exec.
 ///
 /// A forked child has to ask again: its descriptor is another one. daemonize() forks, too: ask after
@@ -88,7 +89,7 @@ pub extern "C" fn rsd_wait(ms: c_int) -> c_int {
 /// Say in a forked child that it is one, if it lives on without executing another program.
 ///
 /// Closes the child's copies of what belongs to its parent alone: the descriptor of the main loop, of
-/// children and commands, and that of a pid file, whose lock would otherwise outlive the parent. The
+/// children, commands and the control socket, and that of a pid file, whose lock would otherwise outlive the parent. The
 /// parent keeps all of it. Signals stay flagged, and count anew. Without this call a child may use
 /// the library, too: the main loop is made anew when it is first used.
 ///
@@ -102,6 +103,7 @@ pub extern "C" fn rsd_after_fork() -> c_int {
         pidfile::let_go_of_parents();
         command::let_go_of_parents();
         log::pipe::let_go_of_parents();
+        control::let_go_of_parents();
         children::let_go_of_parents();
         poller::let_go_of_parents();
         Ok(0)

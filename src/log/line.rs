@@ -46,10 +46,10 @@ pub struct Line<'a> {
 }
 
 /// As in syslog.conf(5).
-const LEVELS: [&[u8]; 8] =
+pub(super) const LEVELS: [&[u8]; 8] =
     [b"emerg", b"alert", b"crit", b"err", b"warning", b"notice", b"info", b"debug"];
 
-fn level_name(level: c_int) -> &'static [u8] {
+pub fn level_name(level: c_int) -> &'static [u8] {
     LEVELS.get(level as usize).copied().unwrap_or_default()
 }
 

@@ -72,28 +72,28 @@ impl Place {
         self.directory.as_ref().map_or(-1, Kept::number)
     }
 
-    pub(super) fn shown(&self) -> &CStr {
+    pub fn shown(&self) -> &CStr {
         self.path.as_c_str()
     }
 
     /// As `or_cannot_at`, with this path.
-    pub(super) fn cannot(&self, action: &'static str) -> impl FnOnce(Errno) -> Error {
+    pub fn cannot(&self, action: &'static str) -> impl FnOnce(Errno) -> Error {
         move |errno| self.failed(errno, action)
     }
 
     #[cold]
     #[inline(never)]
-    pub(super) fn failed(&self, errno: Errno, action: &str) -> Error {
+    pub fn failed(&self, errno: Errno, action: &str) -> Error {
         Error::cannot_at(errno, action, self.shown().to_bytes())
     }
 
     /// What the file is called by itself.
-    pub(super) fn file_name(&self) -> &CStr {
+    pub fn file_name(&self) -> &CStr {
         self.path.tail(self.name_at)
     }
 
     /// The file, as seen from `at()`.
-    pub(super) fn name(&self) -> &CStr {
+    pub fn name(&self) -> &CStr {
         match self.directory {
             Some(_) => self.file_name(),
             None => self.shown(),
@@ -101,41 +101,41 @@ impl Place {
     }
 
     /// The directory, as seen from `at()`.
-    pub(super) fn folder(&self) -> &CStr {
+    pub fn folder(&self) -> &CStr {
         match self.directory {
             Some(_) => c".",
             None => self.folder.as_c_str(),
         }
     }
 
-    pub(super) fn at(&self) -> BorrowedFd<'_> {
+    pub fn at(&self) -> BorrowedFd<'_> {
         let directory = self.directory.as_ref();
         directory.and_then(Kept::unchecked).unwrap_or(AT_FDCWD)
     }
 
     #[inline(never)]
-    pub(super) fn stat(&self) -> nix::Result<FileStat> {
+    pub fn stat(&self) -> nix::Result<FileStat> {
         file::lstat_at(self.at(), self.name())
     }
 
-    pub(super) fn open(&self, flags: OFlag, mode: Mode) -> nix::Result<OwnedFd> {
+    pub fn open(&self, flags: OFlag, mode: Mode) -> nix::Result<OwnedFd> {
         let always = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
         file::open_at(self.at(), self.name(), flags | always, mode)
     }
 
     #[inline(never)]
-    pub(super) fn unlink(&self) -> nix::Result<()> {
+    pub fn unlink(&self) -> nix::Result<()> {
         file::unlink_at(self.at(), self.name())
     }
 
     /// Whether `stat` is of the file that stands here now.
     #[inline(never)]
-    pub(super) fn is(&self, stat: &FileStat) -> bool {
+    pub fn is(&self, stat: &FileStat) -> bool {
         self.stat().is_ok_and(|here| Identity::from(here) == Identity::from(*stat))
     }
 
     /// Whether the program has left our descriptor of the directory alone.
-    pub(super) fn is_intact(&self) -> bool {
+    pub fn is_intact(&self) -> bool {
         self.directory.as_ref().is_none_or(|kept| kept.get().is_ok())
     }
 }

@@ -27,6 +27,26 @@ pub fn add(epoll: BorrowedFd, fd: BorrowedFd, number: u64) -> nix::Result<()> {
     control(epoll.as_raw_fd(), libc::EPOLL_CTL_ADD, fd.as_raw_fd(), libc::EPOLLIN, number)
 }
 
+/// What is told of a descriptor.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Interest {
+    Readable,
+    Writable,
+    /// Only that the other side is gone.
+    Nothing,
+}
+
+/// Changes what is told of a descriptor that was added.
+#[inline(never)]
+pub fn change(epoll: BorrowedFd, fd: BorrowedFd, number: u64, to: Interest) -> nix::Result<()> {
+    let events = match to {
+        Interest::Readable => libc::EPOLLIN,
+        Interest::Writable => libc::EPOLLOUT,
+        Interest::Nothing => 0,
+    };
+    control(epoll.as_raw_fd(), libc::EPOLL_CTL_MOD, fd.as_raw_fd(), events, number)
+}
+
 /// To be called before `fd` is closed: a forked child may have a copy, which keeps it in.
 #[inline(never)]
 pub fn remove(epoll: BorrowedFd, fd: BorrowedFd) {

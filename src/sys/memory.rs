@@ -2,6 +2,7 @@
 //! of this.
 
 use core::{
+    ffi::{CStr, c_char, c_int, c_void},
     mem::MaybeUninit,
     ptr, slice,
     sync::atomic::{AtomicPtr, Ordering::SeqCst},
@@ -130,6 +131,17 @@ impl Bytes {
         unsafe { slice::from_raw_parts(self.start, self.length) }
     }
 
+    /// The strings in them, each with a NUL at its end.
+    pub fn strings(&self) -> impl Iterator<Item = &CStr> {
+        self.as_slice()
+            .split_inclusive(|&byte| byte == 0)
+            .filter(|string| string.ends_with(b"\0"))
+            .map(|string| {
+                // SAFETY: one NUL, at its end.
+                unsafe { CStr::from_bytes_with_nul_unchecked(string) }
+            })
+    }
+
     /// Takes so many of the first ones away.
     pub fn drop_first(&mut self, count: usize) {
         let left = self.length.saturating_sub(count);
@@ -163,6 +175,25 @@ impl Bytes {
         unsafe { slice::from_raw_parts_mut(self.start.add(self.length), self.room - self.length) }
     }
 
+    /// Puts a copy behind them. ENOMEM, and then nothing of it.
+    pub fn push(&mut self, more: &[u8]) -> nix::Result<()> {
+        let before = self.length;
+        let mut left = more;
+        while !left.is_empty() {
+            let spare = self.spare(before + more.len());
+            let count = spare.len().min(left.len());
+            if count == 0 {
+                self.length = before;
+                return Err(Errno::ENOMEM);
+            }
+            let (now, later) = left.split_at_checked(count).unwrap_or((left, &[]));
+            spare.iter_mut().zip(now).for_each(|(to, from)| *to = *from);
+            left = later;
+            self.add(count);
+        }
+        Ok(())
+    }
+
     /// So many bytes of what `spare` returned are used.
     pub fn add(&mut self, count: usize) {
         self.length = self.length.saturating_add(count).min(self.room);
@@ -179,6 +210,40 @@ impl Drop for Bytes {
 
 // SAFETY: it owns its memory.
 unsafe impl Send for Bytes {}
+
+/// What printf(3) makes of a format.
+pub struct Printed {
+    start: *mut c_char,
+    length: usize,
+}
+
+unsafe extern "C" {
+    /// With a pointer for a va_list, as in ffi.
+    fn vasprintf(to: *mut *mut c_char, format: *const c_char, list: *mut c_void) -> c_int;
+}
+
+impl Printed {
+    /// # Safety
+    /// As vprintf(3) wants them.
+    pub unsafe fn new(format: *const c_char, arguments: *mut c_void) -> nix::Result<Self> {
+        let mut start = ptr::null_mut();
+        // SAFETY: our contract; `start` is writable.
+        let length = super::check(unsafe { vasprintf(&mut start, format, arguments) })?;
+        Ok(Printed { start, length: length as usize })
+    }
+
+    pub fn as_bytes(&self) -> &[u8] {
+        // SAFETY: vasprintf(3) succeeded: it wrote as many bytes as it said.
+        unsafe { slice::from_raw_parts(self.start.cast(), self.length) }
+    }
+}
+
+impl Drop for Printed {
+    fn drop(&mut self) {
+        // SAFETY: vasprintf(3) allocated it, and nobody else frees it.
+        unsafe { libc::free(self.start.cast()) };
+    }
+}
 
 /// Text that is put together on the stack. What does not fit is cut. In decimal and hexadecimal without
 /// core::fmt, which is larger than all of this.

@@ -12,7 +12,7 @@ use nix::{errno::Errno, unistd::Pid};
 use super::{
     check, file, load,
     signal::{self, How, Set},
-    thread::Mutex,
+    thread::{Guard, Mutex},
 };
 
 unsafe extern "C" {
@@ -240,7 +240,15 @@ impl<T: Default + Send> Own<T> {
     }
 
     pub fn with<R>(&self, act: impl FnOnce(&mut T) -> R) -> R {
-        let mut guard = self.0.lock();
+        self.act_on(self.0.lock(), act)
+    }
+
+    /// As `with`, unless a thread is in it.
+    pub fn try_with<R>(&self, act: impl FnOnce(&mut T) -> R) -> Option<R> {
+        Some(self.act_on(self.0.try_lock()?, act))
+    }
+
+    fn act_on<R>(&self, mut guard: Guard<(u32, Option<T>)>, act: impl FnOnce(&mut T) -> R) -> R {
         let (owner, value) = &mut *guard;
         let generation = generation();
         if *owner != generation {

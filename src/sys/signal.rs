@@ -127,6 +127,20 @@ struct Slot {
     sender: AtomicU64,
 }
 
+impl Slot {
+    /// A flagged signal has arrived.
+    fn arrive(&self, process: u32, sender: [u32; 2]) {
+        let (place, value) = (self.flag.load(SeqCst), self.value.load(SeqCst));
+        if !place.is_null() {
+            // SAFETY: by the contract of rsd_flag_signal the variable lives as long as the
+            // process, and is a sig_atomic_t, which is an int wherever Linux runs.
+            unsafe { place.write_volatile(value) };
+        }
+        self.sender.store(joined(sender), SeqCst);
+        self.count.change(process, |count| count.saturating_add(1));
+    }
+}
+
 /// The highest signal number of Linux.
 const LAST: usize = 64;
 
@@ -205,20 +219,20 @@ extern "C" fn on_signal(
     let errno = Errno::last_raw();
     let process = generation();
     if response & response::FLAGS != 0 {
-        let (place, value) = (slot.flag.load(SeqCst), slot.value.load(SeqCst));
-        if !place.is_null() {
-            // SAFETY: by the contract of rsd_flag_signal the variable lives as long as the
-            // process, and is a sig_atomic_t, which is an int wherever Linux runs.
-            unsafe { place.write_volatile(value) };
-        }
-        slot.sender.store(joined(sender(info)), SeqCst);
-        slot.count.change(process, |count| count.saturating_add(1));
+        slot.arrive(process, sender(info));
     }
     let is_first = NEWS.change(process, |news| news | response) == 0;
     if !has_interrupted_wait(signo, context) && is_first {
         ring(process);
     }
     Errno::set_raw(errno);
+}
+
+/// As if a flagged signal had arrived from somebody.
+pub fn pretend(signo: c_int, pid: c_int, uid: u32) {
+    let Some(slot) = slot(signo) else { return };
+    slot.arrive(generation(), [pid as u32, uid]);
+    renew(slot.response.load(SeqCst));
 }
 
 /// The process and the user that sent a signal; zeros if the kernel did, for whose signals these

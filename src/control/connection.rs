@@ -1,0 +1,253 @@
+//! A client, and what stands between it and us: the beginning of a line, the rest of an answer.
+
+use std::os::fd::{BorrowedFd, OwnedFd};
+
+use nix::errno::Errno;
+
+use super::{answer::Answer, listener::Access, words::Words};
+use crate::{
+    error::Error,
+    kept::Kept,
+    poller::{self, Interest, Source},
+    sys::{
+        memory::Bytes,
+        process::monotonic_ms,
+        socket::{self, Peer},
+    },
+};
+
+/// The longest line, its newline included; also in the header.
+const LINE_MAX: usize = 4096;
+
+/// How long a client may take for a line, and for taking something of its answer.
+const PATIENCE_MS: i64 = 10_000;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// The next line is to come.
+    Listening,
+    /// Its request is being served.
+    Served,
+    /// It is to be told how a reload ends.
+    Waiting(Reload),
+}
+
+/// How far the reload is that somebody asked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Reload {
+    /// The flag was raised.
+    Flagged,
+    /// The flag was seen lowered, but nobody has begun a reload.
+    Taken,
+    /// The signal was sent, and the program's own handler has it.
+    Sent,
+    Begun,
+}
+
+pub struct Connection {
+    socket: Kept,
+    pub peer: Peer,
+    pub access: Access,
+    pub stage: Stage,
+    /// Tells this connection from another one with its number.
+    pub serial: u32,
+    /// The client sends nothing more.
+    has_ended: bool,
+    interest: Interest,
+    /// What was read of the next lines.
+    line: Bytes,
+    /// What of an answer is not sent yet.
+    answer: Bytes,
+    /// How much of it is.
+    sent: usize,
+    /// In monotonic milliseconds.
+    pub deadline: Option<i64>,
+    /// When it last sent or took something.
+    pub active_at: i64,
+}
+
+/// What there is to be done for a client.
+pub enum Next {
+    Nothing,
+    Serve(Words),
+    /// The line is none.
+    Refuse(Error),
+    Close,
+}
+
+impl Connection {
+    pub fn new(socket: OwnedFd, peer: Peer, access: Access, serial: u32) -> nix::Result<Self> {
+        Ok(Connection {
+            socket: Kept::new(socket)?,
+            peer,
+            access,
+            stage: Stage::Listening,
+            serial,
+            has_ended: false,
+            interest: Interest::Readable,
+            line: Bytes::new(),
+            answer: Bytes::new(),
+            sent: 0,
+            deadline: None,
+            active_at: monotonic_ms(),
+        })
+    }
+
+    pub fn attend(&mut self, number: usize) -> nix::Result<()> {
+        self.interest = Interest::Readable;
+        poller::add(self.socket.get()?, Source::Client(number))?;
+        self.settle(number)
+    }
+
+    /// Nothing of a request or an answer is under way.
+    pub fn is_idle(&self) -> bool {
+        self.stage == Stage::Listening && !self.has_answer()
+    }
+
+    /// A whole line was read and waits for its turn.
+    pub fn is_due(&self) -> bool {
+        let has_line = self.line.as_slice().iter().any(|&byte| byte == b'\n')
+            || self.has_ended && self.line.len() > 0;
+        self.is_idle() && has_line
+    }
+
+    /// It can be read from or written to, or the client is gone.
+    pub fn is_ready(&mut self, number: usize) -> Next {
+        let next = match self.stage {
+            Stage::Listening if self.has_answer() => match self.flush() {
+                Ok(()) if self.is_over() => Next::Close,
+                Ok(()) => Next::Nothing,
+                Err(_) => Next::Close,
+            },
+            Stage::Listening => self.read(),
+            // Another thread serves it meanwhile, and looks again then.
+            Stage::Served => {
+                self.muffle(number);
+                return Next::Nothing;
+            }
+            // Nothing else is told of it than that the client is gone.
+            Stage::Waiting(_) if self.interest == Interest::Nothing => Next::Close,
+            Stage::Waiting(_) => Next::Nothing,
+        };
+        match self.settle(number) {
+            Err(_) if matches!(next, Next::Nothing) => Next::Close,
+            _ => next,
+        }
+    }
+
+    fn muffle(&mut self, number: usize) {
+        if let Ok(socket) = self.socket.get() {
+            let _ = poller::change(socket, Source::Client(number), Interest::Nothing);
+            self.interest = Interest::Nothing;
+        }
+    }
+
+    /// Has the main loop tell what is of interest now, and no more.
+    pub fn settle(&mut self, number: usize) -> nix::Result<()> {
+        let interest = match self.stage {
+            _ if self.has_answer() => Interest::Writable,
+            Stage::Waiting(_) => Interest::Nothing,
+            Stage::Listening if self.has_ended => Interest::Nothing,
+            Stage::Listening | Stage::Served => Interest::Readable,
+        };
+        let is_in_the_middle = self.has_answer()
+            || self.stage == Stage::Listening && self.line.len() > 0 && !self.is_due();
+        if !matches!(self.stage, Stage::Waiting(_)) {
+            let now = || monotonic_ms() + PATIENCE_MS;
+            self.deadline = is_in_the_middle.then(|| self.deadline.unwrap_or_else(now));
+        }
+        if interest != self.interest {
+            poller::change(self.socket.get()?, Source::Client(number), interest)?;
+            self.interest = interest;
+        }
+        Ok(())
+    }
+
+    /// The next line: one that was read before, or else what can be read now.
+    pub fn read(&mut self) -> Next {
+        let mut bytes = [0; LINE_MAX];
+        let before = self.line.as_slice();
+        bytes.iter_mut().zip(before).for_each(|(to, from)| *to = *from);
+        let known = before.len();
+        let mut length = known;
+        if !self.is_due() && !self.has_ended {
+            let room = bytes.get_mut(known..).unwrap_or_default();
+            match self.socket.get().and_then(|socket| socket::receive(socket, room)) {
+                Ok(0) => self.has_ended = true,
+                Ok(count) => length += count,
+                Err(Errno::EAGAIN) => return Next::Nothing,
+                Err(_) => return Next::Close,
+            }
+            self.active_at = monotonic_ms();
+        }
+        self.line = Bytes::new();
+        let bytes = bytes.get(..length).unwrap_or_default();
+        let end = bytes.iter().position(|&byte| byte == b'\n');
+        let (line, rest) = match end.and_then(|end| bytes.split_at_checked(end)) {
+            Some((line, rest)) => (line, rest.get(1..).unwrap_or_default()),
+            None if self.has_ended && bytes.is_empty() => return Next::Close,
+            None if self.has_ended => (bytes, [].as_slice()),
+            None if length == LINE_MAX => {
+                self.has_ended = true;
+                self.stage = Stage::Served;
+                let why: &[u8] = b"the line is too long";
+                return Next::Refuse(Error::new(Errno::EPROTO, &[why]));
+            }
+            None => {
+                let kept = self.line.push(bytes);
+                return if kept.is_ok() { Next::Nothing } else { Next::Close };
+            }
+        };
+        if self.line.push(rest).is_err() {
+            return Next::Close;
+        }
+        self.deadline = None;
+        self.stage = Stage::Served;
+        match Words::of(line) {
+            Ok(words) => Next::Serve(words),
+            Err(error) => Next::Refuse(error),
+        }
+    }
+
+    /// Sends an answer, or what is taken of it at once. Whether the client stays.
+    pub fn answer(&mut self, number: usize, answer: Answer) -> bool {
+        self.stage = Stage::Listening;
+        self.deadline = None;
+        let Ok(answer) = answer.finished() else { return false };
+        self.answer = answer;
+        let sent = self.flush().and_then(|()| self.settle(number));
+        sent.is_ok() && !self.is_over()
+    }
+
+    /// Nothing more is to come, in either direction.
+    fn is_over(&self) -> bool {
+        self.has_ended && self.is_idle() && self.line.len() == 0
+    }
+
+    fn has_answer(&self) -> bool {
+        self.answer.len() > 0
+    }
+
+    fn flush(&mut self) -> nix::Result<()> {
+        while let Some(left @ [_, ..]) = self.answer.as_slice().get(self.sent..) {
+            match socket::send_some(self.socket.get()?, left) {
+                Ok(count) => {
+                    self.sent += count;
+                    self.active_at = monotonic_ms();
+                    self.deadline = Some(self.active_at + PATIENCE_MS);
+                }
+                Err(Errno::EAGAIN) => return Ok(()),
+                Err(errno) => return Err(errno),
+            }
+        }
+        self.answer = Bytes::new();
+        self.sent = 0;
+        Ok(())
+    }
+
+    pub fn close(self) {
+        if let Ok(socket) = self.socket.get() {
+            poller::remove(socket);
+        }
+    }
+}
