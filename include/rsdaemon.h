@@ -643,6 +643,43 @@ int rsd_end_command(int pid);
  */
 void rsd_free_result(struct rsd_result *result);
 
+/**
+ * Ask a running daemon on its control socket (rsd_open_control()), from another process.
+ *
+ * Connects, sends one command, and waits for the whole answer. Control characters in it other than tab
+ * and the ends of lines become '?', so that it may be printed to a terminal. A daemon that
+ * asks itself waits in vain.
+ *
+ * @param path        the socket: a path of any length, or "@NAME" for an abstract one
+ * @param command     one line without its end, at most 4095 bytes: the command and its arguments, separated
+ *                    by blanks; an argument with blanks in it stands in double quotes
+ * @param reply       gets the lines of the answer, each with its "\n", and a NUL; of what is longer, as
+ *                    much as fits. After a failure: what came until then
+ * @param size        of reply, in bytes. 0: the answer is not wanted, and reply may be NULL
+ * @param timeout_ms  for all of it, in milliseconds; -1: no limit
+ * @return            the length of the whole answer without its NUL, as of snprintf(3); or -1 with errno
+ *                    set:
+ *                    EREMOTEIO     the daemon says no; rsd_last_error() is its reason
+ *                    ETIMEDOUT     it did not answer in time, or took no connection
+ *                    ECONNREFUSED  nobody serves there, or it is no socket
+ *                    ENOENT        there is nothing
+ *                    EACCES        this user may not connect
+ *                    EPROTO        what answers is something else, or ended before its answer did, or said
+ *                                  more than 64 MiB
+ *                    EPROTOTYPE    it is a socket of another kind
+ *                    EINVAL        path or command is NULL or empty, or command has several lines or is too
+ *                                  long, or reply is NULL, or timeout_ms is less than -1
+ *                    ENAMETOOLONG  path; from 108 bytes on also without /proc
+ *                    or another errno of socket(2), connect(2), send(2), recv(2)
+ *
+ * Thread-safe. Not async-signal-safe. Since 0.1.
+ */
+int rsd_control_request(const char *path,
+                        const char *command,
+                        char *reply,
+                        size_t size,
+                        int timeout_ms);
+
 #if !defined(RSDAEMON_NO_DROP_IN_NAMES)
 /**
  * Go into the background and be the daemon from here on.

@@ -5,6 +5,7 @@
 mod boundary;
 mod children;
 mod command;
+mod control_client;
 mod daemonize;
 mod environment;
 mod log;
@@ -16,6 +17,7 @@ mod version;
 pub use boundary::rsd_last_error;
 pub use children::*;
 pub use command::*;
+pub use control_client::*;
 pub use daemonize::*;
 pub use environment::*;
 pub use log::*;

@@ -9,6 +9,7 @@ pub mod memory;
 pub mod process;
 pub mod signal;
 pub mod socket;
+pub mod stream;
 pub mod thread;
 pub mod time;
 pub mod user;

@@ -1,0 +1,3 @@
+//! The control socket, by which a running daemon is asked and told.
+
+pub mod client;
