@@ -126,7 +126,7 @@ fn connect(path: &CStr, deadline: &Deadline) -> Result<OwnedFd> {
                 None => Err(Errno::ENAMETOOLONG),
             }
         }
-        None => match connect_to(socket.as_fd(), bytes, deadline) {
+        None => match connect_to(socket.as_fd(), path.to_bytes_with_nul(), deadline) {
             Err(Errno::ENAMETOOLONG) => connect_to_long(socket.as_fd(), path, deadline),
             connected => connected,
         },
@@ -149,7 +149,7 @@ fn connect_to_long(socket: BorrowedFd, path: &CStr, deadline: &Deadline) -> nix:
     let there = file::open(path, OFlag::O_PATH, Mode::empty())?;
     let mut buffer = PathBuffer::new();
     let short = file::proc_path(there.as_fd(), &mut buffer)?;
-    match connect_to(socket, short.to_bytes(), deadline) {
+    match connect_to(socket, short.to_bytes_with_nul(), deadline) {
         // The socket is there, so /proc is not.
         Err(Errno::ENOENT) => Err(Errno::ENAMETOOLONG),
         connected => connected,

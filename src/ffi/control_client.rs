@@ -67,7 +67,11 @@ unsafe fn room<'a>(reply: *mut c_char, size: usize) -> Result<&'a mut [u8]> {
         (true, _) => Err(Error::invalid("reply is NULL but size is not 0")),
         // No object is larger.
         (false, size) if size > isize::MAX as usize => Err(Error::invalid("size is out of range")),
-        // SAFETY: our contract.
-        (false, size) => Ok(unsafe { slice::from_raw_parts_mut(reply.cast(), size) }),
+        (false, size) => {
+            // SAFETY: not NULL, so our contract gives it at least one byte.
+            unsafe { *reply = 0 };
+            // SAFETY: our contract.
+            Ok(unsafe { slice::from_raw_parts_mut(reply.cast(), size) })
+        }
     }
 }

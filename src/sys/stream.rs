@@ -18,7 +18,7 @@ pub struct Address {
 }
 
 impl Address {
-    /// A path, or with a NUL before it a name in the abstract namespace. ENAMETOOLONG.
+    /// A path with its NUL, or with a NUL before it a name in the abstract namespace. ENAMETOOLONG.
     #[inline(never)]
     pub fn new(bytes: &[u8]) -> nix::Result<Self> {
         let mut address =
