@@ -45,7 +45,17 @@
  */
 #define RSD_LOG_OPTIONS(...) \
     (&(const struct rsd_log_options){ .size = sizeof(struct rsd_log_options), __VA_ARGS__ })
+/**
+ * The same for rsd_command(): rsd_command(&argc, argv, RSD_COMMAND_OPTIONS(.daemon = RSD_OPTIONS(...))).
+ */
+#define RSD_COMMAND_OPTIONS(...) \
+    (&(const struct rsd_command_options){ .size = sizeof(struct rsd_command_options), __VA_ARGS__ })
 #endif
+
+/**
+ * rsd_command(): this process is the daemon now.
+ */
+#define RSD_IS_DAEMON 256
 
 /**
  * rsd_options.pidfile_when: the pid file is there before rsd_daemonize() returns.
@@ -330,6 +340,39 @@ struct rsd_options {
      * groups are given up, too.
      */
     const char *group;
+};
+
+/**
+ * What rsd_command() is to start and stop. What is left out (0, NULL) has its default. Write it with
+ * RSD_COMMAND_OPTIONS(), which fills in the size.
+ */
+struct rsd_command_options {
+    /**
+     * sizeof(struct rsd_command_options): how much of it the program knows.
+     */
+    size_t size;
+    /**
+     * How the daemon is started, as for rsd_daemonize(): RSD_OPTIONS(...). Its pidfile is needed; --pidfile,
+     * --user and --foreground take precedence over what stands there. Its name stands in front of
+     * each line that is written; NULL: what was executed, without its folder.
+     */
+    const struct rsd_options *daemon;
+    /**
+     * The control socket that the daemon opens (rsd_open_control()), for reload and status; NULL: none.
+     */
+    const char *control;
+    /**
+     * More text for --help, as it is to be shown: the program's own options. NULL: none.
+     */
+    const char *usage;
+    /**
+     * How long the daemon may take to end, or to answer on its control socket, in milliseconds. 0: 30000.
+     */
+    unsigned int stop_timeout_ms;
+    /**
+     * Not 0: a daemon that takes longer to end is killed (SIGKILL).
+     */
+    int stop_kills;
 };
 
 /**
@@ -647,6 +690,71 @@ int rsd_end_command(int pid);
  * Thread-safe. Not async-signal-safe. Since 0.1.
  */
 void rsd_free_result(struct rsd_result *result);
+
+/**
+ * Do what the command line says: start the daemon, stop it, or tell of it. The body of an init script.
+ *
+ *     int main(int argc, char *argv[])
+ *     {
+ *         int status = rsd_command(&argc, argv, RSD_COMMAND_OPTIONS(
+ *             .daemon = RSD_OPTIONS(.name = "mydaemon", .pidfile = "mydaemon")));
+ *         if (status != RSD_IS_DAEMON)
+ *             return status;
+ *         ... getopt(argc, argv, ...), rsd_ready(), main loop ...
+ *     }
+ *
+ * Understood are these arguments, in any order, and nothing behind "--":
+ *
+ *     start            go into the background, and leave when the daemon is ready; also without a word
+ *     stop             end the daemon, and leave when it is gone (rsd_stop_daemon())
+ *     restart          stop, then start; if it cannot be stopped, nothing is started
+ *     reload           have it read its configuration again
+ *     status           tell whether it runs
+ *     run              as start --foreground
+ *     --pidfile PATH   another pid file, as of rsd_options.pidfile; also --pidfile=PATH
+ *     --user USER      another user to become
+ *     --foreground     start without going into the background
+ *     --help           tell all this
+ *
+ * They are taken out of argv, and argc is made less. The rest stays in its order for the program; an
+ * argument that is neither an option nor such a word is refused if no word came before it, unless it
+ * follows an option of the program's own, whose value it may be.
+ *
+ * Unlike all others this function writes: what was done to stdout, what failed to stderr, each line in one
+ * write and with "NAME: " in front, after what stdio has buffered. Where that cannot be written, the
+ * status is right all the same, and there is no SIGPIPE. An answer of the daemon follows, each line of it
+ * behind two blanks. A start that works says nothing.
+ *
+ * reload asks on the control socket, where there is one, and tells the outcome. Without, the daemon gets
+ * SIGHUP if it has a handler for it, and nobody knows what comes of it.
+ *
+ * @param argc     as of main(), changed
+ * @param argv     as of main(), changed; the NULL behind the last stays there
+ * @param options  RSD_COMMAND_OPTIONS(...), or a struct whose size member is set
+ * @return         RSD_IS_DAEMON: this process is the daemon, as after rsd_daemonize(): go on, and call
+ *                 rsd_ready(). 0 to 255: the status with which main() is to return, as LSB has it:
+ *                 0  done; also start where it runs already, and stop where it does not
+ *                 1  it could not be done; reload: the daemon refused; run: it runs already; or what
+ *                    rsd_fail() says
+ *                 2  an unknown command, or an option without its value
+ *                 3  reload: the daemon has no handler for SIGHUP, and was left alone
+ *                 4  not allowed (EPERM, EACCES)
+ *                 7  reload: it does not run
+ *                 and of the word status:
+ *                 0  it runs
+ *                 1  it does not, but its pid file is left
+ *                 3  it does not run
+ *                 4  that cannot be told
+ *                 Or -1 with errno set, and its sentence written to stderr:
+ *                 EINVAL  argc, argv, options, its daemon or pidfile is NULL, or argc is negative, or an
+ *                         option of the daemon is out of range
+ *                 E2BIG   the options are of a newer version and ask for what this one lacks
+ *
+ * Not thread-safe. Not async-signal-safe. Since 0.1.
+ */
+int rsd_command(int *argc,
+                char **argv,
+                const struct rsd_command_options *options);
 
 /**
  * Ask a running daemon on its control socket (rsd_open_control()), from another process.

@@ -6,7 +6,7 @@ use core::ffi::CStr;
 
 use nix::errno::Errno;
 
-use crate::sys::{memory::Buffer, thread};
+use crate::sys::{self, memory::Buffer, thread};
 
 /// The longest sentence; a longer one is cut.
 pub(crate) const SENTENCE_MAX: usize = 512;
@@ -50,6 +50,13 @@ pub struct Sentence {
     /// The line tells only what could not be done; the reason is what errno means. It is added
     /// where the sentence is handed to C, since looking it up may allocate.
     pub lacks_reason: bool,
+}
+
+impl Sentence {
+    /// What is to stand behind its line, if anything. Not between fork and the end of the daemon's setup.
+    pub fn reason(&self, error: Error) -> Buffer<128> {
+        if self.lacks_reason { sys::reason(error.0) } else { Buffer::new() }
+    }
 }
 
 /// What went wrong, for the program; `sentence()` is for a person.

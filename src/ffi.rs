@@ -5,6 +5,7 @@
 mod boundary;
 mod children;
 mod command;
+mod command_line;
 mod control_client;
 mod daemonize;
 mod environment;
@@ -18,6 +19,7 @@ mod version;
 pub use boundary::rsd_last_error;
 pub use children::*;
 pub use command::*;
+pub use command_line::*;
 pub use control_client::*;
 pub use daemonize::*;
 pub use environment::*;

@@ -42,6 +42,7 @@
 mod channel;
 mod children;
 mod command;
+mod command_line;
 mod control;
 mod daemonize;
 mod environment;

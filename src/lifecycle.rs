@@ -46,10 +46,17 @@ pub fn signal(path: &CStr, signo: i32) -> Result<Pid> {
     Ok(holder.pid)
 }
 
-/// Whether who holds the pid file has a handler for the signal.
-#[allow(dead_code)] // for the room of a daemon's own command line
-pub fn catches(path: &CStr, signo: i32) -> Result<bool> {
+/// As `signal`, where the holder has a handler for it. `None`: it has none, and is left alone.
+pub fn signal_if_caught(path: &CStr, signo: i32) -> Result<Option<Pid>> {
     let holder = running(path)?;
+    if !catches(&holder, path, signo)? {
+        return Ok(None);
+    }
+    send(&holder, path, signo)?;
+    Ok(Some(holder.pid))
+}
+
+fn catches(holder: &Holder, path: &CStr, signo: i32) -> Result<bool> {
     let caught = holder.status(b"SigCgt:\t").ok().flatten();
     let caught = caught.and_then(|field| hexadecimal(field.as_bytes()));
     let caught = caught.ok_or_else(|| {

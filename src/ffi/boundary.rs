@@ -61,16 +61,12 @@ pub fn undisturbed(call: impl FnOnce()) {
 
 #[inline(never)]
 fn note(error: &Error) {
-    let mut reason = [0u8; 128];
     let sentence = error::sentence();
-    if sentence.lacks_reason {
-        // SAFETY: a writable buffer and its length; strerror_r(3) ends it with NUL.
-        unsafe { libc::strerror_r(error.0 as c_int, reason.as_mut_ptr().cast(), reason.len()) };
-    }
-    let reason = reason.split(|&byte| byte == 0).next().unwrap_or_default();
-    let colon: &[u8] = if reason.is_empty() { b"" } else { b": " };
+    let reason = sentence.reason(*error);
     thread::with_own(|own| {
-        text::join(&mut own.given, &[sentence.line.as_bytes(), colon, reason, b"\0"]);
+        let colon: &[u8] = if reason.as_bytes().is_empty() { b"" } else { b": " };
+        let pieces = [sentence.line.as_bytes(), colon, reason.as_bytes(), b"\0"];
+        text::join(&mut own.given, &pieces);
         // Cut: the last byte is always NUL.
         if let Some(end) = own.given.last_mut() {
             *end = 0;
