@@ -2,6 +2,7 @@
 //! no client can make wait.
 
 mod answer;
+pub mod client;
 mod commands;
 mod connection;
 mod listener;
@@ -30,7 +31,7 @@ use crate::{
         file,
         memory::Table,
         process::{self, Own, monotonic_ms},
-        socket::Peer,
+        stream::Peer,
     },
 };
 

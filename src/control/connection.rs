@@ -1,6 +1,6 @@
 //! A client, and what stands between it and us: the beginning of a line, the rest of an answer.
 
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
 use nix::errno::Errno;
 
@@ -9,11 +9,7 @@ use crate::{
     error::Error,
     kept::Kept,
     poller::{self, Interest, Source},
-    sys::{
-        memory::Bytes,
-        process::monotonic_ms,
-        socket::{self, Peer},
-    },
+    sys::{memory::Bytes, process::monotonic_ms, socket, stream::Peer},
 };
 
 /// The longest line, its newline included; also in the header.
@@ -106,8 +102,8 @@ impl Connection {
 
     /// A whole line was read and waits for its turn.
     pub fn is_due(&self) -> bool {
-        let has_line = self.line.as_slice().iter().any(|&byte| byte == b'\n')
-            || self.has_ended && self.line.len() > 0;
+        let has_line =
+            self.line.as_slice().contains(&b'\n') || self.has_ended && self.line.len() > 0;
         self.is_idle() && has_line
     }
 

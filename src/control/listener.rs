@@ -20,7 +20,7 @@ use crate::{
     sys::{
         file::{self, PathBuffer},
         load::Identity,
-        socket::{self, Address, Peer},
+        stream::{self, Address, Peer},
     },
 };
 
@@ -68,19 +68,19 @@ impl Listener {
             uid: uid.unwrap_or_else(geteuid),
             gid: gid.unwrap_or_else(getegid),
         };
-        let socket = socket::stream().or_cannot("make a socket")?;
+        let socket = stream::never_waits().or_cannot("make a socket")?;
         let path = match path.to_bytes() {
             [b'@', name @ ..] => {
                 let address = Address::name(name).or_cannot_at("bind", path)?;
                 address.bind(socket.as_fd()).map_err(|errno| in_use(errno, path))?;
-                socket::listen(socket.as_fd()).or_cannot_at("listen on", path)?;
+                stream::listen(socket.as_fd()).or_cannot_at("listen on", path)?;
                 None
             }
             _ => Some(bind(path, socket.as_fd(), &permissions)?),
         };
         let kept = Kept::new(socket);
         if kept.is_err() {
-            path.map(remove);
+            path.into_iter().for_each(remove);
             return Err(kept.err().map_or(Errno::EBADF, |errno| errno))
                 .or_cannot("examine a socket");
         }
@@ -98,7 +98,7 @@ impl Listener {
         }
         let group = gid.as_raw();
         let is_in_group =
-            || group != OVERFLOW_ID && (peer.gid == group || socket::is_peer_in(client, group));
+            || group != OVERFLOW_ID && (peer.gid == group || stream::is_peer_in(client, group));
         if mode.contains(Mode::S_IWGRP) && is_in_group() {
             return Some(Access::Everything);
         }
@@ -107,12 +107,12 @@ impl Listener {
 
     /// A client that waits, and what it may do.
     pub fn accept(&self) -> nix::Result<Option<(OwnedFd, Peer, Access)>> {
-        let client = match socket::accept(self.socket.get()?) {
+        let client = match stream::accept(self.socket.get()?) {
             // Nobody, or somebody who is gone.
             Err(Errno::EAGAIN | Errno::ECONNABORTED | Errno::EINTR) => return Ok(None),
             client => client?,
         };
-        let peer = socket::peer(client.as_fd())?;
+        let peer = stream::peer(client.as_fd())?;
         let access = self.access(client.as_fd(), &peer);
         Ok(access.map(|access| (client, peer, access)))
     }
@@ -144,7 +144,7 @@ impl Listener {
         if let Ok(socket) = self.socket.get() {
             poller::remove(socket);
         }
-        self.path.map(remove);
+        self.path.into_iter().for_each(remove);
     }
 }
 
@@ -240,7 +240,7 @@ fn finish(place: &Place, socket: BorrowedFd, permissions: &Permissions) -> Resul
         fchownat(bound.as_fd(), c"", uid, gid, AtFlags::AT_EMPTY_PATH)
             .map_err(place.cannot("set the owner of"))?;
     }
-    socket::listen(socket).map_err(place.cannot("listen on"))?;
+    stream::listen(socket).map_err(place.cannot("listen on"))?;
     Ok(Identity::from(stat))
 }
 
