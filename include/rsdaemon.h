@@ -906,6 +906,10 @@ int rsd_control_command(const char *name,
 
 /**
  * As rsd_control_command(), for a command that only tells something: whoever may connect may use it.
+ *
+ * @return  as of rsd_control_command()
+ *
+ * Thread-safe. Not async-signal-safe. Since 0.1.
  */
 int rsd_control_query(const char *name,
                       const char *help,
@@ -927,7 +931,7 @@ int rsd_control_query(const char *name,
  *                   ENOMEM    no memory, or another errno of vasprintf(3); the client is told that
  *                             something is missing
  *
- * Only for the thread of the callback. Not async-signal-safe. Since 0.1.
+ * Not thread-safe: only for the thread of the callback. Not async-signal-safe. Since 0.1.
  */
 int rsd_control_vprint(struct rsd_control_request *request,
                        const char *format,
@@ -941,7 +945,7 @@ int rsd_control_vprint(struct rsd_control_request *request,
  * @return         0, or -1 with errno set:
  *                 EINVAL  request is NULL
  *
- * Only for the thread of the callback. Not async-signal-safe. Since 0.1.
+ * Not thread-safe: only for the thread of the callback. Not async-signal-safe. Since 0.1.
  */
 int rsd_control_fail(struct rsd_control_request *request, const char *reason);
 
@@ -1732,6 +1736,8 @@ static inline void rsd_log(int level, const char *format, ...)
 
 /**
  * Add to the answer of a request, as printf(3) would print it. As rsd_control_vprint(), which see.
+ *
+ * Not thread-safe: only for the thread of the callback. Not async-signal-safe. Since 0.1.
  */
 #ifdef __GNUC__
 __attribute__((__format__(__printf__, 2, 3), __unused__))

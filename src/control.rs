@@ -82,6 +82,7 @@ pub struct Called {
     pub callback: CommandCallback,
 }
 
+#[derive(Default)]
 struct Control {
     listener: Option<Listener>,
     clients: Table<Connection>,
@@ -92,19 +93,6 @@ struct Control {
     due_count: usize,
     /// No client has an earlier deadline.
     deadline: Option<i64>,
-}
-
-impl Default for Control {
-    fn default() -> Self {
-        Control {
-            listener: None,
-            clients: Table::new(),
-            client_count: 0,
-            serial: 0,
-            due_count: 0,
-            deadline: None,
-        }
-    }
 }
 
 static CONTROL: Own<Control> = Own::new();

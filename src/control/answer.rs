@@ -17,7 +17,7 @@ pub struct Answer {
     length: usize,
     has_failed: bool,
     /// Why.
-    reason: Line,
+    reason: Bytes,
 }
 
 impl Answer {
@@ -27,7 +27,7 @@ impl Answer {
             is_in_line: false,
             length: 0,
             has_failed: false,
-            reason: Line::new(),
+            reason: Bytes::new(),
         }
     }
 
@@ -68,9 +68,12 @@ impl Answer {
     }
 
     pub fn fail(&mut self, reason: &[u8]) {
+        let mut line = Line::new();
+        line.push(reason);
         self.has_failed = true;
-        self.reason.clear();
-        self.reason.push(reason);
+        self.reason = Bytes::new();
+        // Without memory there is no answer at all.
+        let _ = self.reason.push(line.as_bytes());
     }
 
     /// Some of the text could not be made.
@@ -86,7 +89,7 @@ impl Answer {
         match self.has_failed {
             true => {
                 self.text.push(b"error ")?;
-                self.text.push(self.reason.as_bytes())?;
+                self.text.push(self.reason.as_slice())?;
             }
             false => self.text.push(b"ok")?,
         }

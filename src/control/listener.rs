@@ -78,14 +78,13 @@ impl Listener {
             }
             _ => Some(bind(path, socket.as_fd(), &permissions)?),
         };
-        let kept = Kept::new(socket);
-        if kept.is_err() {
-            path.into_iter().for_each(remove);
-            return Err(kept.err().map_or(Errno::EBADF, |errno| errno))
-                .or_cannot("examine a socket");
+        match Kept::new(socket) {
+            Ok(socket) => Ok(Listener { socket, permissions, path, is_paused: false }),
+            Err(errno) => {
+                path.into_iter().for_each(remove);
+                Err(errno).or_cannot("examine a socket")
+            }
         }
-        let socket = kept.or_cannot("examine a socket")?;
-        Ok(Listener { socket, permissions, path, is_paused: false })
     }
 
     /// What a client may do. None: nothing.

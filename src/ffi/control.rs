@@ -192,6 +192,10 @@ pub unsafe extern "C" fn rsd_control_command(
 }
 
 /// As rsd_control_command(), for a command that only tells something: whoever may connect may use it.
+///
+/// @return  as of rsd_control_command()
+///
+/// Thread-safe. Not async-signal-safe. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rsd_control_query(
     name: *const c_char,
@@ -234,7 +238,7 @@ unsafe fn enter(
 ///                   ENOMEM    no memory, or another errno of vasprintf(3); the client is told that
 ///                             something is missing
 ///
-/// Only for the thread of the callback. Not async-signal-safe. Since 0.1.
+/// Not thread-safe: only for the thread of the callback. Not async-signal-safe. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rsd_control_vprint(
     request: *mut rsd_control_request,
@@ -265,7 +269,7 @@ pub unsafe extern "C" fn rsd_control_vprint(
 /// @return         0, or -1 with errno set:
 ///                 EINVAL  request is NULL
 ///
-/// Only for the thread of the callback. Not async-signal-safe. Since 0.1.
+/// Not thread-safe: only for the thread of the callback. Not async-signal-safe. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rsd_control_fail(
     request: *mut rsd_control_request,
