@@ -444,10 +444,10 @@ fn a_process_that_gets_the_pid_while_the_call_is_under_way_is_spared() {
     }
     // Before the pidfd is opened, before the lock is looked at again, and before the signal is sent.
     for (delayed, with) in [
-        ("pidfd_open:delay_enter=300000", ""),
-        ("pidfd_open:delay_enter=300000", "worker"),
-        ("pidfd_open:delay_exit=300000", ""),
-        ("pidfd_open:delay_exit=300000", "worker"),
+        ("pidfd_open:delay_enter=300000:when=1", ""),
+        ("pidfd_open:delay_enter=300000:when=1", "worker"),
+        ("pidfd_open:delay_exit=300000:when=1", ""),
+        ("pidfd_open:delay_exit=300000:when=1", "worker"),
         ("pidfd_send_signal:delay_enter=300000:when=1", ""),
     ] {
         for call in ["signal d.pid 15", "stop d.pid 5000 1"] {
@@ -483,7 +483,7 @@ fn a_daemon_that_ends_before_the_pidfd_is_opened_is_nobody() {
     ] {
         let rig = Rig::new();
         let mut served = rig.serve(&[]);
-        let mut command = rig.tampered("inject=pidfd_open:delay_enter=300000", call);
+        let mut command = rig.tampered("inject=pidfd_open:delay_enter=300000:when=1", call);
         let caller = thread::spawn(move || said(&mut command));
         let trace = rig.folder.path("trace");
         common::until("the call begins", || common::read(&trace).contains("flock("));

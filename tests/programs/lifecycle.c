@@ -109,6 +109,11 @@ static int serve(int argc, char *argv[])
     int slow = 0, removes = 0, retries = 0;
     pthread_t thread;
 
+    for (int signo = 1; signo < 32; signo++)
+        if (signo != SIGCHLD && signo != SIGCONT)
+            signal(signo, note);
+    signal(SIGTERM, end);
+    say_number(getpid());
     for (int i = 3; i < argc; i++)
         retries |= strcmp(argv[i], "retry") == 0;
     do
@@ -116,11 +121,6 @@ static int serve(int argc, char *argv[])
     while (lock == -1 && errno == EEXIST && retries && sched_yield() == 0);
     if (lock == -1)
         errx(1, "%d %s", errno, rsd_last_error());
-    for (int signo = 1; signo < 32; signo++)
-        if (signo != SIGCHLD && signo != SIGCONT)
-            signal(signo, note);
-    signal(SIGTERM, end);
-    say_number(getpid());
     for (int i = 3; i < argc; i++) {
         if (strcmp(argv[i], "stubborn") == 0)
             signal(SIGTERM, SIG_IGN);
