@@ -839,3 +839,119 @@ fn of_many_stops_at_once_each_finds_the_daemon_or_nobody() {
         served.ends();
     }
 }
+
+/// Each system call of a call, as strace(1) counts: its name, and the how manyth of that name.
+fn calls_of(rig: &Rig, arguments: &[&str]) -> Vec<(String, usize)> {
+    said(rig.tampered("trace=all", arguments).env("MARKED", "1"));
+    let trace = common::read(&rig.folder.path("trace"));
+    let is_mark = |line: &str| line.starts_with("close(-1000001)");
+    let mut marks = 0;
+    let mut calls: Vec<(String, usize)> = Vec::new();
+    let mut ours = Vec::new();
+    for line in trace.lines() {
+        marks += usize::from(is_mark(line));
+        let name = line.split('(').next().unwrap();
+        let count = 1 + calls.iter().filter(|call| call.0 == name).count();
+        calls.push((name.to_owned(), count));
+        // strace does not let the call happen: a descriptor would stay open.
+        let is_ours = marks == 1 && name != "close" && !name.starts_with("get");
+        // Looking once more is as looking before.
+        let is_news = ours.iter().filter(|call: &&(String, usize)| call.0 == name).count() < 8;
+        if is_ours && is_news {
+            ours.push((name.to_owned(), count));
+        }
+    }
+    assert_eq!(marks, 2, "{trace}");
+    ours
+}
+
+const ERRNOS: [&str; 9] =
+    ["EINTR", "ENOMEM", "EIO", "ENOSYS", "EMFILE", "ESRCH", "EAGAIN", "EPERM", "ENOENT"];
+
+const CAN_BE_INTERRUPTED: [&str; 6] = ["openat", "flock", "pread64", "read", "getdents64", "poll"];
+
+#[test]
+fn whatever_fails_a_stop_is_complete_or_says_why_not() {
+    if !common::test_with().is_empty() {
+        return; // strace
+    }
+    let rig = Rig::new();
+    let arguments = ["stop", "d.pid", "1000"];
+    let serve = || {
+        let _ = fs::remove_file(rig.pidfile()); // which a worker may have for a while
+        rig.serve(&["brief", "worker"])
+    };
+    let calls = {
+        let _served = serve();
+        calls_of(&rig, &arguments)
+    };
+    assert!(calls.iter().any(|call| call.0 == "inotify_add_watch"), "{calls:?}");
+    let mut wrong = Vec::new();
+    let mut complete = 0;
+    for (name, count) in &calls {
+        for errno in ERRNOS {
+            if errno == "EINTR" && !CAN_BE_INTERRUPTED.contains(&&name[..]) {
+                continue;
+            }
+            let fault = format!("inject={name}:error={errno}:when={count}");
+            let served = serve();
+            let output = common::run(&mut rig.tampered(&fault, &arguments));
+            let said = text(&output.stdout).trim_end().to_owned();
+            let pid = served.pid.to_string();
+            let is_gone = !served.is_running();
+            let is_right = match said.as_str() {
+                "0" => errno == "ENOENT" && !is_gone,
+                _ if errno == "EINTR" => said == pid,
+                said if said == pid => is_gone && !is_locked(&rig.pidfile()),
+                said => said.starts_with("-1 ") && said.split(' ').count() > 4,
+            };
+            complete += u32::from(said == pid);
+            if !is_right || !output.status.success() {
+                let why = text(&output.stderr);
+                wrong.push(format!("{fault}: {said:?}, gone: {is_gone}, {} {why}", output.status));
+            }
+            println!("{fault}: {said}");
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(complete > 0, "never complete");
+}
+
+/// Where /proc hides the process, it is believed: these errnos say so.
+const HIDDEN: [&str; 3] = ["ESRCH", "EPERM", "ENOENT"];
+
+#[test]
+fn whatever_fails_nobody_is_signalled_who_does_not_have_the_file_open() {
+    if !common::test_with().is_empty() {
+        return; // strace
+    }
+    let rig = Rig::new();
+    let witness = witness();
+    rig.write(&format!("{}\n", witness.pid()));
+    let lock = fs::File::open(rig.pidfile()).unwrap();
+    assert!(try_flock(&lock, libc::LOCK_EX));
+    for arguments in [&["signal", "d.pid", "15"][..], &["stop", "d.pid", "100", "1"]] {
+        // What is looked at again and again fails each time, or once.
+        let mut names: Vec<_> = calls_of(&rig, arguments).into_iter().collect();
+        names.truncate(30);
+        for (name, count) in names {
+            for errno in ERRNOS {
+                for more in ["", "+"] {
+                    if HIDDEN.contains(&errno) || (errno == "EINTR" && more == "+") {
+                        continue;
+                    }
+                    let fault = format!("inject={name}:error={errno}:when={count}{more}");
+                    let output = common::run(&mut rig.tampered(&fault, arguments));
+                    assert!(is_running(&witness), "{fault}");
+                    let said = text(&output.stdout);
+                    // Its own output may fail, too.
+                    let is_silent = said.is_empty() && more == "+";
+                    assert!(
+                        said.starts_with("-1 ") || said == "0\n" || is_silent,
+                        "{fault}: {said}"
+                    );
+                }
+            }
+        }
+    }
+}

@@ -1,6 +1,7 @@
 /*
  * lifecycle holder|signal|stop PIDFILE [SIGNO | TIMEOUT_MS FLAGS]: one call; says its result, or errno
- * and the sentence, with status 0. With ALARM in the environment a signal comes every 5 ms.
+ * and the sentence, with status 0. With ALARM in the environment a signal comes every 5 ms; with MARKED
+ * strace(1) sees where the call begins and ends.
  *
  * lifecycle self PIDFILE: a daemon that tries to stop itself.
  *
@@ -9,6 +10,7 @@
  *   stubborn     ignores SIGTERM
  *   slow=MS      takes that long to end
  *   worker       leaves a process behind that has the lock, whose pid it says; that ends with SIGUSR1
+ *   brief        has such a worker end 20 ms after the daemon
  *   remove       removes its file at the end
  *   undumpable   nobody but root may look into it
  *   retry        tries to lock until it can
@@ -69,7 +71,7 @@ static void wait_until_ended(void)
     sigprocmask(SIG_SETMASK, &before, NULL);
 }
 
-static void start_worker(void)
+static void start_worker(int is_brief)
 {
     int ready[2];
     char byte;
@@ -80,8 +82,11 @@ static void start_worker(void)
         close(ready[0]);
         signal(SIGTERM, SIG_IGN);
         signal(SIGUSR1, end);
+        if (is_brief)
+            prctl(PR_SET_PDEATHSIG, SIGUSR1);
         close(ready[1]);
         wait_until_ended();
+        sleep_ms(is_brief ? 20 : 0);
         _exit(0);
     }
     close(ready[1]);
@@ -106,7 +111,7 @@ static void *say_thread(void *argument)
 
 static int serve(int argc, char *argv[])
 {
-    int slow = 0, removes = 0, retries = 0;
+    int slow = 0, removes = 0, retries = 0, is_brief = 0;
     pthread_t thread;
 
     for (int signo = 1; signo < 32; signo++)
@@ -114,8 +119,10 @@ static int serve(int argc, char *argv[])
             signal(signo, note);
     signal(SIGTERM, end);
     say_number(getpid());
-    for (int i = 3; i < argc; i++)
+    for (int i = 3; i < argc; i++) {
         retries |= strcmp(argv[i], "retry") == 0;
+        is_brief |= strcmp(argv[i], "brief") == 0;
+    }
     do
         lock = rsd_lock_pidfile(argv[2]);
     while (lock == -1 && errno == EEXIST && retries && sched_yield() == 0);
@@ -127,7 +134,7 @@ static int serve(int argc, char *argv[])
         else if (strncmp(argv[i], "slow=", 5) == 0)
             slow = atoi(argv[i] + 5);
         else if (strcmp(argv[i], "worker") == 0)
-            start_worker();
+            start_worker(is_brief);
         else if (strcmp(argv[i], "remove") == 0)
             removes = 1;
         else if (strcmp(argv[i], "undumpable") == 0)
@@ -171,6 +178,12 @@ static int one_call(const char *what, const char *path, int number, unsigned fla
     return rsd_stop_daemon(path, number, flags);
 }
 
+static void mark(void)
+{
+    if (getenv("MARKED") != NULL)
+        close(-1000001); /* harmless, and nobody else does it */
+}
+
 int main(int argc, char *argv[])
 {
     if (argc < 2)
@@ -191,10 +204,12 @@ int main(int argc, char *argv[])
         setitimer(ITIMER_REAL, &often, NULL);
     }
     int before = open_descriptors();
+    mark();
     errno = 4711;
     int result = one_call(argv[1], path, argc > 3 ? atoi(argv[3]) : -1,
                           argc > 4 ? (unsigned)atoi(argv[4]) : 0);
     int error = errno;
+    mark();
     if (open_descriptors() != before)
         errx(8, "descriptors are left open");
     if (result == -1)
