@@ -17,6 +17,10 @@
 //! `lifecycle`, with an ffi of its own, sees `pidfile`. `environment` stands alone below its ffi. `log` has an ffi of its own, too; it sees `signals` (on which it is
 //! reopened), `poller` (for the lines of children), `privileges` (a file's owner) and `stdio`, and is seen by
 //! `main_loop`, which has it do that, and by `daemonize`, whose stdout it may be. ffi also calls the program's callbacks, for `main_loop`.
+//!
+//! `command_line` sees `daemonize`, `lifecycle` and `control::client`. It alone writes to the program's stdout and
+//! stderr, as its call is for. `control::client` stands below it and its own ffi, and sees no room.
+//!
 //! A forked child has rooms of its own: what it inherited of its parent's loop, children and
 //! commands is dropped when it is first asked for.
 //!
