@@ -10,7 +10,7 @@
  *   stubborn     ignores SIGTERM
  *   slow=MS      takes that long to end
  *   worker       leaves a process behind that has the lock, whose pid it says; that ends with SIGUSR1
- *   brief        has such a worker end 20 ms after the daemon
+ *   brief=MS     has such a worker end so long after the daemon
  *   remove       removes its file at the end
  *   undumpable   nobody but root may look into it
  *   retry        tries to lock until it can
@@ -71,7 +71,7 @@ static void wait_until_ended(void)
     sigprocmask(SIG_SETMASK, &before, NULL);
 }
 
-static void start_worker(int is_brief)
+static void start_worker(int brief)
 {
     int ready[2];
     char byte;
@@ -82,11 +82,11 @@ static void start_worker(int is_brief)
         close(ready[0]);
         signal(SIGTERM, SIG_IGN);
         signal(SIGUSR1, end);
-        if (is_brief)
+        if (brief > 0)
             prctl(PR_SET_PDEATHSIG, SIGUSR1);
         close(ready[1]);
         wait_until_ended();
-        sleep_ms(is_brief ? 20 : 0);
+        sleep_ms(brief);
         _exit(0);
     }
     close(ready[1]);
@@ -111,7 +111,7 @@ static void *say_thread(void *argument)
 
 static int serve(int argc, char *argv[])
 {
-    int slow = 0, removes = 0, retries = 0, is_brief = 0;
+    int slow = 0, removes = 0, retries = 0, brief = 0;
     pthread_t thread;
 
     for (int signo = 1; signo < 32; signo++)
@@ -121,7 +121,8 @@ static int serve(int argc, char *argv[])
     say_number(getpid());
     for (int i = 3; i < argc; i++) {
         retries |= strcmp(argv[i], "retry") == 0;
-        is_brief |= strcmp(argv[i], "brief") == 0;
+        if (strncmp(argv[i], "brief=", 6) == 0)
+            brief = atoi(argv[i] + 6);
     }
     do
         lock = rsd_lock_pidfile(argv[2]);
@@ -134,7 +135,7 @@ static int serve(int argc, char *argv[])
         else if (strncmp(argv[i], "slow=", 5) == 0)
             slow = atoi(argv[i] + 5);
         else if (strcmp(argv[i], "worker") == 0)
-            start_worker(is_brief);
+            start_worker(brief);
         else if (strcmp(argv[i], "remove") == 0)
             removes = 1;
         else if (strcmp(argv[i], "undumpable") == 0)
