@@ -1,6 +1,7 @@
 # make bench         see bench.c for how to read what it prints
 # make bench-loop    the part about the main loop alone
 # make bench-log     the part about the log alone
+# make bench-stop    the stopping of a daemon alone
 # make bench-deps    installs with apt-get what is only measured
 
 BENCHES   := target/benches
@@ -16,7 +17,7 @@ rm -f $(BENCHES)/$(2)
 $(if $(call bench_has,$(1)),$(BENCH_CC) $(patsubst %,benches/%.c,$(3)) -o $(BENCHES)/$(2) -l$(1))
 endef
 
-.PHONY: bench-loop bench-log bench-deps
+.PHONY: bench-loop bench-log bench-stop bench-deps
 
 # Libraries that are measured and not used otherwise. The runners say so of each that is missing.
 BENCH_PACKAGES := liblog4c-dev libspdlog-dev
@@ -44,6 +45,7 @@ bench: stage
 	$(BENCHES)/bench $(BENCHES) $(STAGE)/lib/librsdaemon.so.0
 	@$(MAKE) --no-print-directory bench-loop
 	@$(MAKE) --no-print-directory bench-log
+	@$(MAKE) --no-print-directory bench-stop
 
 # How long the loops are watched doing nothing.
 IDLE_SECONDS ?= 60
@@ -86,3 +88,10 @@ bench-log: stage
 	@echo "$$(uname -srm), $$(nproc) CPUs, load $$(cut -d ' ' -f 1-3 /proc/loadavg)"
 	$(BENCHES)/log_file $(BENCHES)
 	$(BENCHES)/log_syslog $(BENCHES)
+
+# The stopping of a daemon alone: see stop.c for how to read it.
+bench-stop: stage
+	@mkdir -p $(BENCHES)
+	$(BENCH_CC) benches/stop.c benches/measure.c -o $(BENCHES)/stop $(BENCH_RSD)
+	@echo "$$(uname -srm), $$(nproc) CPUs, load $$(cut -d ' ' -f 1-3 /proc/loadavg)"
+	$(BENCHES)/stop

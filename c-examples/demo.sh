@@ -7,7 +7,10 @@
 set -u
 
 program=${1:?"usage: sh demo.sh FOLDER"}/wireless_monitor
-[ -x "$program" ] || { echo "demo: $program: not built" >&2; exit 1; }
+simple=$1/simple_daemon
+for built in "$program" "$simple"; do
+    [ -x "$built" ] || { echo "demo: $built: not built" >&2; exit 1; }
+done
 
 folder=$(mktemp -d) || exit 1
 config=$folder/monitor.conf
@@ -21,7 +24,7 @@ is_running() { # a zombie is not
 clean_up() { # also what no pid file names
     for process in $(grep -laF "$folder" /proc/[0-9]*/cmdline 2>/dev/null); do
         process=${process%/cmdline}
-        if [ "$process/exe" -ef "$program" ]; then kill -KILL "${process#/proc/}"; fi
+        if [ "$process/exe" -ef "$program" ] || [ "$process/exe" -ef "$simple" ]; then kill -KILL "${process#/proc/}"; fi
     done
     rm -rf "$folder"
 }
@@ -100,3 +103,25 @@ took "$since" "TERM: the daemon has ended"
 
 echo "its log:"
 cat "$log"
+
+# The same life by a daemon's own command line.
+say() { # STATUS WORD...
+    expected=$1
+    shift
+    since=$(now)
+    text=$("$simple" --pidfile "$folder/simple.pid" "$@" 2>&1)
+    status=$?
+    took "$since" "simple_daemon $1: status $status${text:+: $text}"
+    [ "$status" -eq "$expected" ] || fail "simple_daemon $1: status $status, not $expected"
+}
+
+# Lines that are neither empty nor a comment.
+lines=$(grep -cvE '^[[:space:]]*(/?\*.*)?$' "$(dirname "$0")/simple_daemon.c")
+echo "simple_daemon, the guide's SimpleDaemon in $lines lines of C:"
+say 3 status
+say 0 start "$folder/simple.log"
+say 0 start "$folder/simple.log"
+say 0 status
+say 0 restart "$folder/simple.log"
+say 0 stop
+say 0 stop

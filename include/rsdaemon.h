@@ -1193,8 +1193,9 @@ int rsd_signal_daemon(const char *pidfile,
  * ended and the lock is free, also where a worker that it left behind had it longer: then a new one
  * can start. A daemon that takes the file meanwhile is left alone, as is what the path names by then.
  *
- * It waits for events, without looking again and again (pidfd_open(2), inotify(7)); only where no
- * inotify instance can be had, it looks for a worker's lock 50 times a second. Signals that the caller
+ * It waits for events (pidfd_open(2)), without looking again and again. Only a worker's lock it looks at
+ * each millisecond for a tenth of a second, before it waits for that to be closed, too (inotify(7));
+ * where no inotify instance can be had, it goes on to look 50 times a second. Signals that the caller
  * handles do not end the wait.
  *
  * @param pidfile     the file, relative to the working directory

@@ -22,6 +22,9 @@
 //! ask for (`signals`, `log`, `daemonize`, `status`), and for its socket `poller`, `pidfile` (its lock is one) and
 //! `privileges`; `daemonize` asks it only whether it is open. `reload` sees `status` and tells `control` the outcome.
 //!
+//! `lifecycle` signals and stops a daemon from outside and sees `pidfile`. `command_line` sees `daemonize`, `lifecycle` and `control::client`. It alone writes to the program's stdout and
+//! stderr, as its call is for. `control::client` stands below it and its own ffi, and sees no room.
+//!
 //! A forked child has rooms of its own: what it inherited of its parent's loop, children and
 //! commands and clients is dropped when it is first asked for.
 //!

@@ -20,6 +20,9 @@ use crate::{
 
 /// How long a killed process may take to be gone. Longer is only what waits for a device.
 const KILLED_MS: i32 = 5000;
+/// Who is left behind ends soon, as a rule: for so long we look each millisecond, since to let go of an
+/// inotify instance takes the kernel longer than that.
+const LOOKS_FIRST: u32 = 100;
 /// The event of a file's being closed comes a moment before the kernel lets go of its lock: so often
 /// we look again at once, and so often after a moment.
 const LOOKS_AT_ONCE: u32 = 50;
@@ -174,8 +177,14 @@ fn wait_until_gone(holder: &Holder, path: &CStr, deadline: &Deadline) -> Result<
 
 /// A process has let go of its lock before it is seen to have ended; what it left behind may hold it.
 fn wait_until_free(holder: &Holder, deadline: &Deadline) -> nix::Result<Left> {
-    if holder.has_let_go()? {
-        return Ok(Left::Nothing);
+    for _ in 0..LOOKS_FIRST {
+        if holder.has_let_go()? {
+            return Ok(Left::Nothing);
+        }
+        if deadline.is_over() {
+            return Ok(Left::Lock);
+        }
+        deadline.poll(None, 1)?;
     }
     let watch = Watch::new(holder.file()).ok();
     let fd = watch.as_ref().map(Watch::as_fd);

@@ -445,6 +445,36 @@ fn paths_of_any_length_work() {
 }
 
 #[test]
+fn without_proc_only_short_paths_work() {
+    if !is_root() {
+        return skip("needs root to hide /proc");
+    }
+    if !test_with().is_empty() {
+        return; // which needs it
+    }
+    let rig = Rig::new();
+    let long = "x".repeat(108);
+    let listener = rig.listen();
+    fs::hard_link(rig.folder.path("s"), rig.folder.path(&long)).unwrap();
+    thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        line(&mut stream);
+        stream.write_all(b"ok\n").unwrap();
+    });
+    let hidden = |path: &str| {
+        let script = "mount --make-rprivate / && umount -l /proc && exec \"$0\" \"$@\"";
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-c", script]).arg(&rig.program);
+        command.args([path, "x", "9", "5000"]).current_dir(&rig.folder);
+        Outcome::of(&succeed(&mut command).stdout)
+    };
+    let refused = hidden(&long);
+    let sentence = format!("cannot connect to {long}: File name too long");
+    assert_eq!((refused.errno, refused.sentence), (libc::ENAMETOOLONG, sentence));
+    assert_eq!(hidden("s"), Outcome::text(""));
+}
+
+#[test]
 fn abstract_names_work_up_to_their_limit() {
     use std::os::linux::net::SocketAddrExt;
     let rig = Rig::new();

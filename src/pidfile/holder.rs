@@ -11,7 +11,7 @@ use std::{
 use nix::{
     errno::Errno,
     fcntl::OFlag,
-    sys::stat::FileStat,
+    sys::{signal::kill, stat::FileStat},
     unistd::{Pid, geteuid},
 };
 
@@ -156,13 +156,17 @@ fn look(place: &Place) -> Result<Look> {
     }
     let Some(number) = named()? else { return Ok(Look::Unclear(Doubt::NoPid)) };
     let pid = Pid::from_raw(number);
+    let no_process = Ok(Look::Unclear(Doubt::NoProcess(pid)));
     let pidfd = match process::pidfd_open(number) {
         // A thread's number is none of a process.
-        Err(Errno::ESRCH | Errno::EINVAL | Errno::ENOENT) => {
-            return Ok(Look::Unclear(Doubt::NoProcess(pid)));
-        }
+        Err(Errno::ESRCH | Errno::EINVAL | Errno::ENOENT) => return no_process,
         // No such call, or a filter before it: it has no EPERM of its own.
-        Err(errno @ (Errno::ENOSYS | Errno::EPERM)) => Err(errno),
+        Err(errno @ (Errno::ENOSYS | Errno::EPERM)) => {
+            if kill(pid, None) == Err(Errno::ESRCH) {
+                return no_process;
+            }
+            Err(errno)
+        }
         pidfd => Ok(pidfd.map_err(place.cannot("watch the process that holds"))?),
     };
     // Whoever held the lock and was named before the pidfd was opened, and still is and does, is the

@@ -128,9 +128,10 @@ fn find_name(
     loop {
         let (start, room) = (buffer.as_mut_ptr(), buffer.len());
         let fd = directory.as_raw_fd();
-        // SAFETY: a writable buffer and its length.
-        let length = unsafe { libc::syscall(libc::SYS_getdents64, fd, start, room) };
-        let length = check(length as i32)?;
+        let length = retry(|| {
+            // SAFETY: a writable buffer and its length.
+            check(unsafe { libc::syscall(libc::SYS_getdents64, fd, start, room) } as i32)
+        })?;
         if length == 0 {
             return Ok(false);
         }
@@ -158,10 +159,12 @@ fn first_name(entries: &[u8]) -> Option<(&CStr, &[u8])> {
 fn identity_at(at: BorrowedFd, name: &CStr) -> nix::Result<Identity> {
     // SAFETY: all zeros is a valid statx: integers.
     let mut stat: libc::statx = unsafe { core::mem::zeroed() };
-    let (fd, flags) = (at.as_raw_fd(), libc::AT_STATX_DONT_SYNC);
+    let (fd, path, flags) = (at.as_raw_fd(), name.as_ptr(), libc::AT_STATX_DONT_SYNC);
+    // The C library's own has another way out on an old kernel, which these flags do not fit.
     // SAFETY: a C string, and `stat` is writable.
-    let asked = unsafe { libc::statx(fd, name.as_ptr(), flags, libc::STATX_INO, &mut stat) };
-    match check(asked) {
+    let asked =
+        unsafe { libc::syscall(libc::SYS_statx, fd, path, flags, libc::STATX_INO, &raw mut stat) };
+    match check(asked as i32) {
         Ok(_) => Ok(Identity {
             device: libc::makedev(stat.stx_dev_major, stat.stx_dev_minor),
             inode: stat.stx_ino,

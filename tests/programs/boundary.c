@@ -120,6 +120,11 @@ int main(int argc, char *argv[])
     check(rsd_remove_pidfile("x", -1) == -1 && errno == EBADF, "-1 was taken");
     check(rsd_remove_pidfile("x", 1000) == -1 && errno == EBADF, "a closed one was taken");
     check(rsd_install_signal_flags(NULL, NULL) == -1 && errno == EINVAL, "NULL was taken");
+    char reply[8] = "#";
+    check(rsd_control_request("x", "y", reply, (size_t)-1, 0) == -1 && errno == EINVAL, "an endless reply");
+    check(rsd_control_request(NULL, NULL, NULL, 1, 0) == -1 && errno == EINVAL, "NULL was taken");
+    check(rsd_control_request(NULL, NULL, reply, sizeof reply, 0) == -1 && errno == EINVAL, "NULL was taken");
+    check(reply[0] == '\0', "no reply");
     refuse_options();
     refuse_of_the_log();
 
