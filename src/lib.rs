@@ -22,13 +22,14 @@
 //! ask for (`signals`, `log`, `daemonize`, `status`), and for its socket `poller`, `pidfile` (its lock is one) and
 //! `privileges`; `daemonize` asks it only whether it is open. `reload` sees `status` and tells `control` the outcome.
 //!
-//! `lifecycle` signals and stops a daemon from outside and sees `pidfile`. `command_line` sees `daemonize`, `lifecycle` and `control::client`. It alone writes to the program's stdout and
-//! stderr, as its call is for. `control::client` stands below it and its own ffi, and sees no room.
+//! `lifecycle` signals and stops a daemon from outside and sees `pidfile`. `control::client` asks one, and sees no
+//! room. `command_line` sees both and `daemonize`; it alone writes to the program's stdout and stderr, as its call
+//! is for.
 //!
-//! A forked child has rooms of its own: what it inherited of its parent's loop, children and
-//! commands and clients is dropped when it is first asked for.
+//! A forked child has rooms of its own: what it inherited of its parent's loop, children, commands
+//! and clients is dropped when it is first asked for.
 //!
-//! Every room sees `error`, `kept`, `sys` and `text`; they see no room. Nothing here allocates between
+//! Every room sees `deadline`, `error`, `kept`, `sys` and `text`; they see no room. Nothing here allocates between
 //! fork and the end of the daemon's setup, and nothing can panic: the shipping build refuses to link
 //! if anything could.
 
@@ -53,6 +54,7 @@ mod command;
 mod command_line;
 mod control;
 mod daemonize;
+mod deadline;
 mod environment;
 mod error;
 #[allow(unsafe_code)]

@@ -2,10 +2,7 @@
 //! through a pidfd: never a number that was read.
 
 use core::ffi::CStr;
-use std::{
-    os::fd::{AsFd, BorrowedFd},
-    thread::yield_now,
-};
+use std::{os::fd::AsFd, thread::yield_now};
 
 use nix::{
     errno::Errno,
@@ -13,9 +10,10 @@ use nix::{
 };
 
 use crate::{
+    deadline::{Deadline, FOR_EVER},
     error::{Error, Line, Result},
     pidfile::{Holder, Place},
-    sys::{file, inotify::Watch, process, retry},
+    sys::{inotify::Watch, process},
 };
 
 /// How long a killed process may take to be gone. Longer is only what waits for a device.
@@ -30,7 +28,6 @@ const LOOKS_LATER: u32 = 10;
 const MOMENT_MS: i32 = 2;
 /// How often to look where no more inotify instances can be had.
 const LOOK_EVERY_MS: i32 = 20;
-const FOR_EVER: i32 = -1;
 /// SIGRTMAX of the kernel.
 const LAST_SIGNAL: i32 = 64;
 
@@ -209,35 +206,5 @@ fn wait_until_free(holder: &Holder, deadline: &Deadline) -> nix::Result<Left> {
             watch.iter().for_each(Watch::clear);
             looks_later = LOOKS_LATER;
         }
-    }
-}
-
-/// `None`: there is none.
-struct Deadline(Option<i64>);
-
-impl Deadline {
-    fn after(timeout_ms: i32) -> Self {
-        let end = || process::monotonic_ms().saturating_add(timeout_ms.into());
-        Deadline((timeout_ms >= 0).then(end))
-    }
-
-    /// Milliseconds, for poll(2).
-    fn left(&self) -> i32 {
-        let left = |end: i64| end.saturating_sub(process::monotonic_ms()).clamp(0, i32::MAX.into());
-        self.0.map_or(FOR_EVER, |end| left(end) as i32)
-    }
-
-    fn is_over(&self) -> bool {
-        self.left() == 0
-    }
-
-    /// Whether it is readable before the time is up, and before `limit_ms`.
-    fn poll(&self, fd: Option<BorrowedFd>, limit_ms: i32) -> nix::Result<bool> {
-        let [is_ready] = retry(|| {
-            let left = self.left();
-            // As unsigned numbers, for ever is the longest time.
-            file::poll([fd], (left as u32).min(limit_ms as u32) as i32)
-        })?;
-        Ok(is_ready)
     }
 }

@@ -7,10 +7,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use nix::{errno::Errno, fcntl::OFlag, sys::stat::Mode};
 
 use crate::{
+    deadline::{Deadline, FOR_EVER},
     error::{Error, Line, OrCannot, Result},
     sys::{
         file::{self, PathBuffer},
-        process::monotonic_ms,
         socket,
         stream::{self, Address},
     },
@@ -47,8 +47,8 @@ fn ask(path: &CStr, command: &[u8], answer: &mut Answer, timeout_ms: i32) -> Res
     if timeout_ms < -1 {
         return Err(Error::invalid("timeout_ms is less than -1"));
     }
-    let deadline = Deadline::new(timeout_ms);
-    let daemon = connect(path, &deadline)?;
+    let deadline = Deadline::after(timeout_ms);
+    let daemon = connect(path, &deadline, timeout_ms)?;
     let asked = send(daemon.as_fd(), line.get(..length).unwrap_or_default(), &deadline)
         .and_then(|()| answer.receive(daemon.as_fd(), &deadline));
     match asked {
@@ -60,7 +60,7 @@ fn ask(path: &CStr, command: &[u8], answer: &mut Answer, timeout_ms: i32) -> Res
         Err(Errno::ECONNRESET | Errno::EPIPE) => {
             Err(no_answer(path, b"ended before its answer did"))
         }
-        Err(Errno::ETIMEDOUT) => Err(deadline.is_over(path, b"did not answer")),
+        Err(Errno::ETIMEDOUT) => Err(too_slow(path, b"did not answer", timeout_ms)),
         Err(errno) => Err(Error::cannot_at(errno, "ask", path.to_bytes())),
     }
 }
@@ -70,47 +70,15 @@ fn no_answer(path: &CStr, why: &[u8]) -> Error {
     Error::new(Errno::EPROTO, &[path.to_bytes(), b" ", why])
 }
 
-/// When all of it is to be over.
-struct Deadline {
-    at: Option<i64>,
-    limit_ms: i32,
-}
-
-impl Deadline {
-    fn new(limit_ms: i32) -> Self {
-        let at = (limit_ms >= 0).then(|| monotonic_ms() + i64::from(limit_ms));
-        Deadline { at, limit_ms }
-    }
-
-    /// Milliseconds; -1: no limit.
-    fn left(&self) -> i64 {
-        self.at.map_or(-1, |at| (at - monotonic_ms()).max(0))
-    }
-
-    /// Repeats a call that a signal interrupted, with the time that is left. EAGAIN is its end.
-    fn retry<T>(&self, mut call: impl FnMut(i64) -> nix::Result<T>) -> nix::Result<T> {
-        let mut left = self.left();
-        loop {
-            match call(left) {
-                // The clock of the kernel's wait is coarser than ours.
-                Err(Errno::EINTR | Errno::EAGAIN) if left != 0 => left = self.left(),
-                Err(Errno::EINTR | Errno::EAGAIN) => return Err(Errno::ETIMEDOUT),
-                result => return result,
-            }
-        }
-    }
-
-    #[inline(never)]
-    fn is_over(&self, path: &CStr, what: &[u8]) -> Error {
-        let mut limit = Line::new();
-        limit.push_number(self.limit_ms as u32);
-        let pieces = [path.to_bytes(), b" ", what, b" within ", limit.as_bytes(), b" ms"];
-        Error::new(Errno::ETIMEDOUT, &pieces)
-    }
-}
-
 #[inline(never)]
-fn connect(path: &CStr, deadline: &Deadline) -> Result<OwnedFd> {
+fn too_slow(path: &CStr, what: &[u8], limit_ms: i32) -> Error {
+    let mut limit = Line::new();
+    limit.push_number(limit_ms as u32);
+    let pieces = [path.to_bytes(), b" ", what, b" within ", limit.as_bytes(), b" ms"];
+    Error::new(Errno::ETIMEDOUT, &pieces)
+}
+
+fn connect(path: &CStr, deadline: &Deadline, timeout_ms: i32) -> Result<OwnedFd> {
     let bytes = path.to_bytes();
     if bytes.is_empty() || bytes == b"@" {
         return Err(Error::invalid("the path of the control socket is empty"));
@@ -125,7 +93,7 @@ fn connect(path: &CStr, deadline: &Deadline) -> Result<OwnedFd> {
     };
     match connected {
         Ok(()) => Ok(socket),
-        Err(Errno::ETIMEDOUT) => Err(deadline.is_over(path, b"took no connection")),
+        Err(Errno::ETIMEDOUT) => Err(too_slow(path, b"took no connection", timeout_ms)),
         Err(errno) => Err(Error::cannot_at(errno, "connect to", bytes)),
     }
 }
@@ -207,18 +175,14 @@ impl<'a> Answer<'a> {
                         return Ok(received);
                     }
                     // Who never stops is not waited for, but has no more time than others.
-                    if deadline.left() == 0 {
+                    if deadline.is_over() {
                         return Err(Errno::ETIMEDOUT);
                     }
                 }
                 Err(Errno::EAGAIN) => {
-                    deadline.retry(|left| {
-                        let left = left.min(i32::MAX.into()) as i32;
-                        match file::poll([Some(daemon)], left)? {
-                            [true] => Ok(()),
-                            [false] => Err(Errno::EAGAIN),
-                        }
-                    })?;
+                    if !deadline.poll(Some(daemon), FOR_EVER)? {
+                        return Err(Errno::ETIMEDOUT);
+                    }
                 }
                 Err(errno) => return Err(errno),
             }

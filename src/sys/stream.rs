@@ -89,13 +89,13 @@ pub fn waits() -> nix::Result<OwnedFd> {
 
 /// connect(2), which waits while too many others do (-1: for as long as it takes). EAGAIN when the time is over;
 /// EINTR.
-pub fn connect(socket: BorrowedFd, to: &Address, limit_ms: i64) -> nix::Result<()> {
+pub fn connect(socket: BorrowedFd, to: &Address, limit_ms: i32) -> nix::Result<()> {
     limit(socket, limit_ms)?;
     to.connect_once(socket)
 }
 
 /// send(2) without SIGPIPE, which waits for room as `connect` does. How much was taken.
-pub fn send(socket: BorrowedFd, bytes: &[u8], limit_ms: i64) -> nix::Result<usize> {
+pub fn send(socket: BorrowedFd, bytes: &[u8], limit_ms: i32) -> nix::Result<usize> {
     limit(socket, limit_ms)?;
     let (start, length) = (bytes.as_ptr().cast(), bytes.len());
     // SAFETY: the pointer and the length are those of one slice, which lives across the call.
@@ -105,12 +105,12 @@ pub fn send(socket: BorrowedFd, bytes: &[u8], limit_ms: i64) -> nix::Result<usiz
 
 /// How long connect(2) and send(2) wait.
 #[inline(never)]
-fn limit(socket: BorrowedFd, limit_ms: i64) -> nix::Result<()> {
+fn limit(socket: BorrowedFd, limit_ms: i32) -> nix::Result<()> {
     // To the kernel 0 is no limit.
     let limit_ms = if limit_ms < 0 { 0 } else { limit_ms.max(1) };
     let limit = libc::timeval {
-        tv_sec: limit_ms.wrapping_div(1000),
-        tv_usec: limit_ms.wrapping_rem(1000) * 1000,
+        tv_sec: limit_ms.wrapping_div(1000).into(),
+        tv_usec: i64::from(limit_ms.wrapping_rem(1000)) * 1000,
     };
     let (value, length) = (ptr::from_ref(&limit).cast(), size_of_val(&limit) as libc::socklen_t);
     let (level, option) = (libc::SOL_SOCKET, libc::SO_SNDTIMEO);
