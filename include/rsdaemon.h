@@ -53,11 +53,6 @@
 #endif
 
 /**
- * No limit, as poll(2) has it.
- */
-#define FOR_EVER -1
-
-/**
  * rsd_command(): this process is the daemon now.
  */
 #define RSD_IS_DAEMON 256

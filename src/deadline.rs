@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use crate::sys::{file, process::monotonic_ms, retry};
 
 /// No limit, as poll(2) has it.
-pub const FOR_EVER: i32 = -1;
+pub(crate) const FOR_EVER: i32 = -1;
 
 /// In monotonic milliseconds. `None`: there is none.
 pub struct Deadline(Option<i64>);
