@@ -34,6 +34,7 @@ help:
 	@echo "make bench          measure against hand-written C and other libraries"
 	@echo "make bench-loop     the main loop alone"
 	@echo "make bench-log      the log alone"
+	@echo "make bench-control  the control socket alone"
 	@echo "make header         write include/rsdaemon.h from the sources"
 
 # --- the shipping form -------------------------------------------------------------------------
