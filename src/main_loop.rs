@@ -2,7 +2,10 @@
 //! is held then: they may call anything.
 
 use core::ffi::c_int;
-use std::os::fd::BorrowedFd;
+use std::{
+    os::fd::BorrowedFd,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+};
 
 use nix::errno::Errno;
 
@@ -13,7 +16,7 @@ use crate::{
     error::{self, Error, OrCannot, Result},
     kept::Kept,
     log,
-    poller::{self, Source},
+    poller::{self, Ready, Source},
     signals::{self, Waited},
     sys::{
         epoll, file,
@@ -51,7 +54,7 @@ pub fn fd() -> Result<c_int> {
 /// `rsd_dispatch`
 pub fn dispatch(call: Call) -> Result<c_int> {
     fd()?;
-    turn(poller::ready()?, call)
+    turn(&poller::ready()?, call)
 }
 
 /// How much is done in one turn of what no descriptor of its own tells; of the others the poller
@@ -60,7 +63,7 @@ const AT_ONCE: usize = 32;
 
 /// Does what is ready. That was asked before the news is taken: the bell may ring for what comes
 /// after it.
-fn turn(ready: [Option<Source>; epoll::AT_ONCE], call: Call) -> Result<c_int> {
+fn turn(ready: &Ready, call: Call) -> Result<c_int> {
     let mut news = signals::take_news();
     let mut has_called = false;
     let mut tell = |told: Option<Told>| {
@@ -80,7 +83,7 @@ fn turn(ready: [Option<Source>; epoll::AT_ONCE], call: Call) -> Result<c_int> {
     if news.is_child {
         tell(children::reap_strangers().and_then(child_ended));
     }
-    for source in ready.into_iter().flatten() {
+    for source in poller::sources(ready) {
         match source {
             Source::Timer => {
                 for number in (0..AT_ONCE).map_while(|_| children::ended_unseen()) {
@@ -91,7 +94,7 @@ fn turn(ready: [Option<Source>; epoll::AT_ONCE], call: Call) -> Result<c_int> {
             Source::Output(number) => tell(command::output_is_ready(number).map(Told::Command)),
             Source::Errors(number) => tell(command::errors_are_ready(number).map(Told::Command)),
             Source::Lines(number) => log::pipe::is_ready(number),
-            Source::Listener => control::accept(),
+            Source::Listener => tell(control::accept().map(Told::Control)),
             Source::Client(number) => tell(control::is_ready(number).map(Told::Control)),
         }
     }
@@ -131,7 +134,7 @@ pub fn wait(ms: c_int, call: Call) -> Result<c_int> {
             };
         }
     };
-    let deadline = process::monotonic_ms() + i64::from(ms) + 1;
+    let deadline = if ms == -1 { 0 } else { process::monotonic_ms() + i64::from(ms) + 1 };
     let mut limit = ms;
     loop {
         let happened = step(fd, None, limit, call)?;
@@ -147,19 +150,34 @@ pub fn wait(ms: c_int, call: Call) -> Result<c_int> {
     }
 }
 
+/// More than one thing was ready in a turn, and in each since there was something. Then there likely is
+/// again, and it is looked at without what a wait costs.
+static IS_BUSY: AtomicBool = AtomicBool::new(false);
+
 /// Waits until something is ready or `also` is readable, and does what is ready.
 fn step(fd: c_int, also: Option<BorrowedFd>, limit_ms: c_int, call: Call) -> Result<c_int> {
+    if limit_ms != 0 && IS_BUSY.load(Relaxed) {
+        let ready = poller::ready()?;
+        if poller::sources(&ready).next().is_some() {
+            return turn(&ready, call);
+        }
+        IS_BUSY.store(false, Relaxed);
+    }
     let waited = match (limit_ms, file::borrowed(fd), also) {
         (0, ..) | (_, None, _) => Waited::Ready,
         (limit_ms, Some(fd), None) => signals::wait(&[fd], limit_ms)?,
         (limit_ms, Some(fd), Some(also)) => signals::wait(&[fd, also], limit_ms)?,
     };
-    Ok(match waited {
-        Waited::Ready => turn(poller::ready()?, call)?,
+    let is_foreign = matches!(waited, Waited::Foreign);
+    let ready = match waited {
+        Waited::Ready => poller::ready()?,
         // At once, without asking for more. What is ready is so the next time, too.
-        Waited::Signal => turn([None; epoll::AT_ONCE], call)?,
-        Waited::Foreign => turn([None; epoll::AT_ONCE], call)? | HANDLER_RAN,
-    })
+        Waited::Signal | Waited::Foreign => Ready::nothing(),
+    };
+    if poller::sources(&ready).nth(1).is_some() {
+        IS_BUSY.store(true, Relaxed);
+    }
+    Ok(turn(&ready, call)? | if is_foreign { HANDLER_RAN } else { 0 })
 }
 
 /// `rsd_run`

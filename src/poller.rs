@@ -4,12 +4,12 @@
 use core::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-pub use crate::sys::epoll::Interest;
+pub use crate::sys::epoll::{Interest, Ready};
 use crate::{
     error::{OrCannot, Result},
     kept::Kept,
     sys::{
-        epoll::{self, AT_ONCE},
+        epoll,
         file,
         process::Own,
         signal,
@@ -115,6 +115,15 @@ impl Poller {
         let Ok(bell) = self.bell.get() else { return Ok(false) };
         epoll::contains(self.epoll.as_fd(), bell)
     }
+
+    /// Whether it is certain that they are, by one system call. The bell is hushed by that, so this is not
+    /// for a bell that our parent listens to as well.
+    fn is_surely_intact(&self) -> bool {
+        let bell = self.bell.unchecked();
+        let is_hushed = bell.is_some_and(|bell| epoll::hush(self.epoll.as_fd(), bell).is_ok());
+        signal::ring_again();
+        is_hushed
+    }
 }
 
 impl Drop for Poller {
@@ -137,7 +146,10 @@ impl Drop for Poller {
 #[inline(never)]
 pub fn was_lost() -> bool {
     POLLER.with(|poller| {
-        let is_lost = poller.as_ref().is_some_and(|poller| poller.is_intact() == Ok(false));
+        let is_lost = poller.as_ref().is_some_and(|poller| {
+            let is_sure = !signal::has_news() && poller.is_surely_intact();
+            !is_sure && poller.is_intact() == Ok(false)
+        });
         if is_lost {
             *poller = None;
         }
@@ -200,10 +212,13 @@ pub fn wake_at(sleeper: Sleeper, at_ms: Option<i64>) -> nix::Result<()> {
 
 /// What is ready now.
 #[inline(never)]
-pub fn ready() -> Result<[Option<Source>; AT_ONCE]> {
-    let ready = with(|poller| epoll::ready(poller.epoll.as_fd()));
-    let ready = ready.or_cannot("look what is ready")?;
-    Ok(ready.map(|number| Source::of(number?)))
+pub fn ready() -> Result<Ready> {
+    with(|poller| epoll::ready(poller.epoll.as_fd())).or_cannot("look what is ready")
+}
+
+/// What each of it belongs to.
+pub fn sources(ready: &Ready) -> impl Iterator<Item = Source> {
+    ready.numbers().filter_map(Source::of)
 }
 
 /// A forked child makes its own.

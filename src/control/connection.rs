@@ -89,6 +89,13 @@ impl Connection {
         })
     }
 
+    /// Has the main loop tell of it. Nothing of the program's ran since it was accepted.
+    pub fn begin(&self, number: usize) -> nix::Result<()> {
+        let socket = self.socket.unchecked().ok_or(Errno::EBADF)?;
+        poller::add(socket, Source::Client(number))
+    }
+
+    /// The same anew, since the descriptors of the main loop were lost.
     pub fn attend(&mut self, number: usize) -> nix::Result<()> {
         self.interest = Interest::Readable;
         poller::add(self.socket.get()?, Source::Client(number))?;
@@ -242,8 +249,6 @@ impl Connection {
     }
 
     pub fn close(self) {
-        if let Ok(socket) = self.socket.get() {
-            poller::remove(socket);
-        }
+        self.socket.close_after(poller::remove);
     }
 }

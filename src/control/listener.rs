@@ -140,9 +140,7 @@ impl Listener {
 
     /// No client can connect any more.
     pub fn close(self) {
-        if let Ok(socket) = self.socket.get() {
-            poller::remove(socket);
-        }
+        self.socket.close_after(poller::remove);
         self.path.into_iter().for_each(remove);
     }
 }

@@ -101,6 +101,9 @@ impl<T> Drop for Table<T> {
 // SAFETY: it owns its values.
 unsafe impl<T: Send> Send for Table<T> {}
 
+/// The least room that is made for something put together in pieces.
+const SMALL: usize = 63;
+
 /// Bytes, and a NUL behind them.
 pub struct Bytes {
     start: *mut u8,
@@ -156,18 +159,30 @@ impl Bytes {
     #[inline(never)]
     pub fn spare(&mut self, limit: usize) -> &mut [u8] {
         if self.length == self.room && self.room < limit {
-            let room = (2 * self.room).max(4096).min(limit);
-            // SAFETY: `start` is NULL or realloc(3) made it.
-            let start = unsafe { libc::realloc(self.start.cast(), room + 1) }.cast::<u8>();
-            if !start.is_null() {
-                // SAFETY: realloc(3) made room for that many bytes from there on.
-                let new = unsafe { start.add(self.length) };
-                // SAFETY: as above.
-                unsafe { new.write_bytes(0, room + 1 - self.length) };
-                self.start = start;
-                self.room = room;
-            }
+            let _ = self.grow((2 * self.room).max(4096).min(limit));
         }
+        self.left()
+    }
+
+    /// ENOMEM.
+    #[inline(never)]
+    fn grow(&mut self, room: usize) -> nix::Result<()> {
+        // SAFETY: `start` is NULL or realloc(3) made it.
+        let start = unsafe { libc::realloc(self.start.cast(), room + 1) }.cast::<u8>();
+        if start.is_null() {
+            return Err(Errno::ENOMEM);
+        }
+        // SAFETY: realloc(3) made room for that many bytes from there on.
+        let new = unsafe { start.add(self.length) };
+        // SAFETY: as above.
+        unsafe { new.write_bytes(0, room + 1 - self.length) };
+        self.start = start;
+        self.room = room;
+        Ok(())
+    }
+
+    /// The room that is left.
+    fn left(&mut self) -> &mut [u8] {
         if self.start.is_null() {
             return &mut [];
         }
@@ -176,21 +191,14 @@ impl Bytes {
     }
 
     /// Puts a copy behind them. ENOMEM, and then nothing of it.
+    #[inline(never)]
     pub fn push(&mut self, more: &[u8]) -> nix::Result<()> {
-        let before = self.length;
-        let mut left = more;
-        while !left.is_empty() {
-            let spare = self.spare(before + more.len());
-            let count = spare.len().min(left.len());
-            if count == 0 {
-                self.length = before;
-                return Err(Errno::ENOMEM);
-            }
-            let (now, later) = left.split_at_checked(count).unwrap_or((left, &[]));
-            spare.iter_mut().zip(now).for_each(|(to, from)| *to = *from);
-            left = later;
-            self.add(count);
+        let length = self.length + more.len();
+        if length > self.room {
+            self.grow(length.max(2 * self.room).max(SMALL))?;
         }
+        self.left().iter_mut().zip(more).for_each(|(to, from)| *to = *from);
+        self.length = length;
         Ok(())
     }
 

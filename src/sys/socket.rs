@@ -24,19 +24,19 @@ pub fn pair() -> nix::Result<(OwnedFd, OwnedFd)> {
 
 /// Sends a message that is either taken whole or fails, without SIGPIPE.
 pub fn send(socket: BorrowedFd, message: &[u8]) -> nix::Result<()> {
+    send_with(socket, message, libc::MSG_NOSIGNAL).map(drop)
+}
+
+#[inline(never)]
+fn send_with(socket: BorrowedFd, bytes: &[u8], flags: c_int) -> nix::Result<usize> {
     super::retry(|| {
         // SAFETY: the pointer and the length are those of one slice, which lives across the call.
         let sent = unsafe {
-            libc::send(
-                socket.as_raw_fd(),
-                message.as_ptr().cast(),
-                message.len(),
-                libc::MSG_NOSIGNAL,
-            )
+            libc::send(socket.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), flags)
         };
         check(sent as c_int)
     })
-    .map(drop)
+    .map(|count| count as usize)
 }
 
 /// Receives one message without waiting. Its length; 0 is the end.
@@ -65,7 +65,7 @@ pub fn connect(path: &CStr) -> nix::Result<OwnedFd> {
 
 /// Sends what is taken at once, without SIGPIPE. How much that was.
 pub fn send_some(socket: BorrowedFd, bytes: &[u8]) -> nix::Result<usize> {
-    send_pieces(socket, &[IoSlice::new(bytes)])
+    send_with(socket, bytes, libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT)
 }
 
 /// Sends the pieces as one message, without waiting and without SIGPIPE. How much was taken.
