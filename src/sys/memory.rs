@@ -155,6 +155,12 @@ impl Bytes {
         self.length = left;
     }
 
+    /// With room for so many. ENOMEM.
+    pub fn with_room(room: usize) -> nix::Result<Self> {
+        let mut bytes = Bytes::new();
+        bytes.grow(room).map(|()| bytes)
+    }
+
     /// Room behind them, for `add`; it grows up to `limit`. Empty at the limit, or without memory.
     #[inline(never)]
     pub fn spare(&mut self, limit: usize) -> &mut [u8] {
@@ -181,8 +187,8 @@ impl Bytes {
         Ok(())
     }
 
-    /// The room that is left.
-    fn left(&mut self) -> &mut [u8] {
+    /// The room that is left, for `add`.
+    pub fn left(&mut self) -> &mut [u8] {
         if self.start.is_null() {
             return &mut [];
         }
@@ -197,7 +203,12 @@ impl Bytes {
         if length > self.room {
             self.grow(length.max(2 * self.room).max(SMALL))?;
         }
-        self.left().iter_mut().zip(more).for_each(|(to, from)| *to = *from);
+        if !more.is_empty() {
+            // SAFETY: not NULL, as there is room, and the length is never above it.
+            let end = unsafe { self.start.add(self.length) };
+            // SAFETY: `more` fits into the room, and is not in these bytes, which are borrowed mutably.
+            unsafe { end.copy_from_nonoverlapping(more.as_ptr(), more.len()) };
+        }
         self.length = length;
         Ok(())
     }
@@ -314,6 +325,21 @@ impl<const ROOM: usize> Buffer<ROOM> {
             }
         }
         self.push(shown.get(16 - used..).unwrap_or_default());
+    }
+
+    /// Has `write` put bytes behind them, at most so many, and say how many these are.
+    ///
+    /// # Safety
+    /// `write` writes as many bytes as it says.
+    pub unsafe fn append(
+        &mut self,
+        write: impl FnOnce(*mut u8, usize) -> nix::Result<usize>,
+    ) -> nix::Result<usize> {
+        // SAFETY: `length` is never above ROOM.
+        let end = unsafe { self.bytes.as_mut_ptr().cast::<u8>().add(self.length) };
+        let count = write(end, ROOM - self.length)?;
+        self.length += count;
+        Ok(count)
     }
 
     pub fn truncate(&mut self, length: usize) {
