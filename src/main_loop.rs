@@ -61,52 +61,67 @@ pub fn dispatch(call: Call) -> Result<c_int> {
 /// knows a limit.
 const AT_ONCE: usize = 32;
 
+/// What one turn has done for the program.
+struct Turn {
+    call: Call,
+    is_flagged: bool,
+    has_called: bool,
+}
+
+impl Turn {
+    #[inline(never)] // many callers
+    fn tell(&mut self, told: Option<Told>) {
+        if let Some(told) = told {
+            // Who waits in the callback, or in another thread meanwhile, is to know of it.
+            if core::mem::take(&mut self.is_flagged) {
+                signals::tell_again();
+            }
+            (self.call)(told);
+            self.has_called = true;
+        }
+    }
+}
+
 /// Does what is ready. That was asked before the news is taken: the bell may ring for what comes
 /// after it.
 fn turn(ready: &Ready, call: Call) -> Result<c_int> {
-    let mut news = signals::take_news();
-    let mut has_called = false;
-    let mut tell = |told: Option<Told>| {
-        if let Some(told) = told {
-            // Who waits in the callback, or in another thread meanwhile, is to know of it.
-            if core::mem::take(&mut news.is_flagged) {
-                signals::tell_again();
-            }
-            call(told);
-            has_called = true;
-        }
-    };
+    let news = signals::take_news();
+    let mut turn = Turn { call, is_flagged: news.is_flagged, has_called: false };
     if news.is_reopen {
         // Where it fails the old file stays, and the state of the log says why.
         let _ = log::reopen();
     }
     if news.is_child {
-        tell(children::reap_strangers().and_then(child_ended));
+        turn.tell(children::reap_strangers().and_then(child_ended));
     }
     for source in poller::sources(ready) {
         match source {
             Source::Timer => {
                 for number in (0..AT_ONCE).map_while(|_| children::ended_unseen()) {
-                    tell(child_ended(number));
+                    turn.tell(child_ended(number));
                 }
             }
-            Source::Child(number) => tell(child_ended(number)),
-            Source::Output(number) => tell(command::output_is_ready(number).map(Told::Command)),
-            Source::Errors(number) => tell(command::errors_are_ready(number).map(Told::Command)),
+            Source::Child(number) => turn.tell(child_ended(number)),
+            Source::Output(number) => {
+                turn.tell(command::output_is_ready(number).map(Told::Command));
+            }
+            Source::Errors(number) => {
+                turn.tell(command::errors_are_ready(number).map(Told::Command));
+            }
             Source::Lines(number) => log::pipe::is_ready(number),
-            Source::Listener => tell(control::accept().map(Told::Control)),
-            Source::Client(number) => tell(control::is_ready(number).map(Told::Control)),
+            Source::Listener => turn.tell(control::accept().map(Told::Control)),
+            Source::Client(number) => turn.tell(control::is_ready(number).map(Told::Control)),
         }
     }
     for finished in (0..AT_ONCE).map_while(|_| command::look_at_time()) {
-        tell(Some(Told::Command(finished)));
+        turn.tell(Some(Told::Command(finished)));
     }
     for called in (0..AT_ONCE).map_while(|_| control::look_again()) {
-        tell(Some(Told::Control(called)));
+        turn.tell(Some(Told::Control(called)));
     }
-    let is_flagged = news.is_flagged || has_called && signals::take_flagged();
+    let is_flagged = turn.is_flagged || turn.has_called && signals::take_flagged();
     let signal = if is_flagged { SIGNAL_ARRIVED } else { 0 };
-    Ok(signal | if has_called { CALLBACK_RAN } else { 0 })
+    Ok(signal | if turn.has_called { CALLBACK_RAN } else { 0 })
 }
 
 fn child_ended(number: usize) -> Option<Told> {

@@ -8,12 +8,7 @@ pub use crate::sys::epoll::{Interest, Ready};
 use crate::{
     error::{OrCannot, Result},
     kept::Kept,
-    sys::{
-        epoll,
-        file,
-        process::Own,
-        signal,
-    },
+    sys::{epoll, file, process::Own, signal},
 };
 
 /// What a ready descriptor belongs to. The number is that of an entry in the room's table; it may
@@ -86,14 +81,18 @@ pub enum Sleeper {
 static POLLER: Own<Option<Poller>> = Own::new();
 
 fn with<T>(act: impl FnOnce(&mut Poller) -> nix::Result<T>) -> nix::Result<T> {
-    POLLER.with(|poller| match poller {
-        Some(poller) => act(poller),
-        None => act(poller.insert(Poller::make()?)),
-    })
+    POLLER.with(|poller| act(made(poller)?))
+}
+
+#[inline(never)] // some ten uses
+fn made(poller: &mut Option<Poller>) -> nix::Result<&mut Poller> {
+    match poller {
+        Some(poller) => Ok(poller),
+        None => Ok(poller.insert(Poller::make()?)),
+    }
 }
 
 impl Poller {
-    #[inline(never)]
     fn make() -> nix::Result<Self> {
         let epoll = epoll::create()?;
         let (bell, other_end) = epoll::add_bell(epoll.as_fd())?;

@@ -294,20 +294,8 @@ impl<const ROOM: usize> Buffer<ROOM> {
         self.push_long(number.into(), digits);
     }
 
-    #[inline(never)]
     pub fn push_long(&mut self, number: u64, digits: usize) {
-        let mut shown = [b'0'; 20];
-        let mut rest = number;
-        let mut used = 0;
-        for digit in shown.iter_mut().rev() {
-            *digit = b'0' + rest.wrapping_rem(10) as u8;
-            rest = rest.wrapping_div(10);
-            used += 1;
-            if rest == 0 && used >= digits {
-                break;
-            }
-        }
-        self.push(shown.get(20 - used..).unwrap_or_default());
+        self.push(decimal(number, digits, &mut [0; 20]));
     }
 
     /// In hexadecimal, as `push_number`.
@@ -360,6 +348,22 @@ impl<const ROOM: usize> Buffer<ROOM> {
         // SAFETY: that many bytes were written.
         unsafe { slice::from_raw_parts(self.bytes.as_ptr().cast(), self.length) }
     }
+}
+
+/// Of all buffers, so it is there once.
+#[inline(never)]
+fn decimal(number: u64, digits: usize, shown: &mut [u8; 20]) -> &[u8] {
+    let mut rest = number;
+    let mut used = 0;
+    for digit in shown.iter_mut().rev() {
+        *digit = b'0' + rest.wrapping_rem(10) as u8;
+        rest = rest.wrapping_div(10);
+        used += 1;
+        if rest == 0 && used >= digits {
+            break;
+        }
+    }
+    shown.get(20 - used..).unwrap_or_default()
 }
 
 /// A value that all threads and signal handlers see, and that is replaced as a whole. Older ones stay, for

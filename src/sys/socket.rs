@@ -32,9 +32,8 @@ pub fn send(socket: BorrowedFd, message: &[u8]) -> nix::Result<()> {
 fn send_with(socket: BorrowedFd, bytes: &[u8], flags: c_int) -> nix::Result<usize> {
     super::retry(|| {
         // SAFETY: the pointer and the length are those of one slice, which lives across the call.
-        let sent = unsafe {
-            libc::send(socket.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), flags)
-        };
+        let sent =
+            unsafe { libc::send(socket.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), flags) };
         check(sent as c_int)
     })
     .map(|count| count as usize)
