@@ -4,7 +4,7 @@
 use core::ffi::c_int;
 use std::{
     os::fd::BorrowedFd,
-    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
 };
 
 use nix::errno::Errno;
@@ -165,18 +165,32 @@ pub fn wait(ms: c_int, call: Call) -> Result<c_int> {
     }
 }
 
-/// More than one thing was ready in a turn, and in each since there was something. Then there likely is
-/// again, and it is looked at without what a wait costs.
-static IS_BUSY: AtomicBool = AtomicBool::new(false);
+/// To look before a wait costs three system calls less than the wait where there is something, and one
+/// more where there is nothing. It is worth it as long as something was found, and is tried now and then:
+/// so many waits are to come before that.
+static WAITS_LEFT: AtomicU32 = AtomicU32::new(0);
+const WAITS_BETWEEN_LOOKS: u32 = 7;
+
+/// What is ready without a wait, if it is worth a look.
+fn look() -> Option<Ready> {
+    let left = WAITS_LEFT.load(Relaxed);
+    if left > 0 {
+        WAITS_LEFT.store(left - 1, Relaxed);
+        return None;
+    }
+    let ready = poller::ready().ok().filter(|ready| poller::sources(ready).next().is_some());
+    if ready.is_none() {
+        WAITS_LEFT.store(WAITS_BETWEEN_LOOKS, Relaxed);
+    }
+    ready
+}
 
 /// Waits until something is ready or `also` is readable, and does what is ready.
 fn step(fd: c_int, also: Option<BorrowedFd>, limit_ms: c_int, call: Call) -> Result<c_int> {
-    if limit_ms != 0 && IS_BUSY.load(Relaxed) {
-        let ready = poller::ready()?;
-        if poller::sources(&ready).next().is_some() {
+    if limit_ms != 0 {
+        if let Some(ready) = look() {
             return turn(&ready, call);
         }
-        IS_BUSY.store(false, Relaxed);
     }
     let waited = match (limit_ms, file::borrowed(fd), also) {
         (0, ..) | (_, None, _) => Waited::Ready,
@@ -189,9 +203,6 @@ fn step(fd: c_int, also: Option<BorrowedFd>, limit_ms: c_int, call: Call) -> Res
         // At once, without asking for more. What is ready is so the next time, too.
         Waited::Signal | Waited::Foreign => Ready::nothing(),
     };
-    if poller::sources(&ready).nth(1).is_some() {
-        IS_BUSY.store(true, Relaxed);
-    }
     Ok(turn(&ready, call)? | if is_foreign { HANDLER_RAN } else { 0 })
 }
 
