@@ -35,6 +35,7 @@ help:
 	@echo "make bench-loop     the main loop alone"
 	@echo "make bench-log      the log alone"
 	@echo "make bench-stop     the stopping of a daemon alone"
+	@echo "make bench-control  the control socket alone"
 	@echo "make header         write include/rsdaemon.h from the sources"
 
 # --- the shipping form -------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 # make bench-loop    the part about the main loop alone
 # make bench-log     the part about the log alone
 # make bench-stop    the stopping of a daemon alone
+# make bench-control the part about the control socket alone
 # make bench-deps    installs with apt-get what is only measured
 
 BENCHES   := target/benches
@@ -17,7 +18,7 @@ rm -f $(BENCHES)/$(2)
 $(if $(call bench_has,$(1)),$(BENCH_CC) $(patsubst %,benches/%.c,$(3)) -o $(BENCHES)/$(2) -l$(1))
 endef
 
-.PHONY: bench-loop bench-log bench-stop bench-deps
+.PHONY: bench-loop bench-log bench-control bench-stop bench-deps
 
 # Libraries that are measured and not used otherwise. The runners say so of each that is missing.
 BENCH_PACKAGES := liblog4c-dev libspdlog-dev
@@ -46,6 +47,7 @@ bench: stage
 	@$(MAKE) --no-print-directory bench-loop
 	@$(MAKE) --no-print-directory bench-log
 	@$(MAKE) --no-print-directory bench-stop
+	@$(MAKE) --no-print-directory bench-control
 
 # How long the loops are watched doing nothing.
 IDLE_SECONDS ?= 60
@@ -95,3 +97,17 @@ bench-stop: stage
 	$(BENCH_CC) benches/stop.c benches/measure.c -o $(BENCHES)/stop $(BENCH_RSD)
 	@echo "$$(uname -srm), $$(nproc) CPUs, load $$(cut -d ' ' -f 1-3 /proc/loadavg)"
 	$(BENCHES)/stop
+
+# Another librsdaemon.so.0 to compare with: the folder where it is.
+OTHER ?=
+
+# The control socket alone: see control.c for how to read it.
+bench-control: stage
+	@mkdir -p $(BENCHES)
+	$(BENCH_CC) benches/control.c benches/measure.c -o $(BENCHES)/control
+	$(BENCH_CC) benches/control_server.c benches/control_bare.c -o $(BENCHES)/control_bare
+	$(BENCH_CC) benches/control_server.c benches/control_rsdaemon.c -o $(BENCHES)/control_rsdaemon \
+	    $(BENCH_RSD)
+	$(call bench_optional,event_core,control_libevent,control_server control_libevent)
+	@echo "$$(uname -srm), $$(nproc) CPUs, load $$(cut -d ' ' -f 1-3 /proc/loadavg)"
+	$(BENCHES)/control $(BENCHES) $(OTHER)

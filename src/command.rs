@@ -309,9 +309,7 @@ impl Stream {
 
     fn close(&mut self) {
         if let Some(pipe) = self.pipe.take() {
-            if let Ok(pipe) = pipe.get() {
-                poller::remove(pipe);
-            }
+            pipe.close_after(poller::remove);
         }
     }
 }

@@ -40,6 +40,9 @@ use crate::{
 const TAKEN_MS: i64 = 1000;
 const SENT_MS: i64 = 10_000;
 
+/// So many clients have room under any limit that a daemon can live with, so it is not asked for.
+const CLIENTS_ALWAYS: usize = 8;
+
 /// How long the listener is left alone where there is no descriptor for a client.
 const PAUSE_MS: i64 = 1000;
 
@@ -169,18 +172,17 @@ pub fn watch_again() {
     });
 }
 
-/// A client wants to connect.
-pub fn accept() {
-    CONTROL.with(Control::accept);
+/// A client wants to connect. Mostly it has sent something by now.
+pub fn accept() -> Option<Called> {
+    serve(CONTROL.with(|control| {
+        let number = control.accept()?;
+        control.is_ready(number)
+    })?)
 }
 
 /// A client has sent something, has taken something, or is gone.
 pub fn is_ready(number: usize) -> Option<Called> {
-    serve(CONTROL.with(|control| {
-        let client = control.clients.get(number)?;
-        let next = client.is_ready(number);
-        control.next(number, next)
-    })?)
+    serve(CONTROL.with(|control| control.is_ready(number))?)
 }
 
 /// What no descriptor tells: lines that were read with others, and clients whose time is over.
@@ -309,21 +311,22 @@ impl Control {
     }
 
     /// Half of the descriptors stay for the program.
-    fn client_max(&self) -> usize {
-        (file::limit() >> 1).clamp(1, 1 << 20) as usize
+    fn is_full(&self) -> bool {
+        let max = || (file::limit() >> 1).clamp(1, 1 << 20) as usize;
+        self.client_count >= CLIENTS_ALWAYS && self.client_count >= max()
     }
 
-    fn accept(&mut self) {
-        if self.client_count >= self.client_max() {
+    /// A new client, if there is one and room for it.
+    fn accept(&mut self) -> Option<usize> {
+        if self.is_full() {
             self.close_longest_idle();
         }
-        let Some(listener) = &mut self.listener else { return };
-        let accepted = match listener.accept() {
+        let accepted = match self.listener.as_ref()?.accept() {
             Err(Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM | Errno::ENOBUFS)
                 if self.client_count > 0 =>
             {
                 self.close_longest_idle();
-                self.listener.as_ref().map_or(Ok(None), Listener::accept)
+                self.listener.as_ref()?.accept()
             }
             accepted => accepted,
         };
@@ -333,7 +336,7 @@ impl Control {
                 let client = Connection::new(socket, peer, access, self.serial);
                 client.and_then(|client| self.enter(client))
             }
-            Ok(None) => return,
+            Ok(None) => return None,
             Err(errno) => Err(errno),
         };
         if entered.is_err() {
@@ -343,16 +346,22 @@ impl Control {
             }
             self.hurry(monotonic_ms() + PAUSE_MS);
         }
+        entered.ok()
     }
 
-    fn enter(&mut self, client: Connection) -> nix::Result<()> {
+    fn enter(&mut self, client: Connection) -> nix::Result<usize> {
         let number = self.clients.insert(client)?;
         self.client_count += 1;
-        let attended = self.clients.get(number).map_or(Ok(()), |client| client.attend(number));
-        if attended.is_err() {
+        let begun = self.clients.get(number).map_or(Ok(()), |client| client.begin(number));
+        if begun.is_err() {
             self.close_client(number);
         }
-        attended
+        begun.map(|()| number)
+    }
+
+    fn is_ready(&mut self, number: usize) -> Option<Request> {
+        let next = self.clients.get(number)?.is_ready(number);
+        self.next(number, next)
     }
 
     /// For one that does something.

@@ -45,6 +45,14 @@ impl Kept {
         self.fd.as_ref().map(OwnedFd::as_fd)
     }
 
+    /// Closes it after something was done with it that runs nothing of the program's. Both only if it
+    /// still is ours.
+    pub fn close_after(mut self, act: fn(BorrowedFd)) {
+        if self.get().is_ok() {
+            self.fd.take().inspect(|fd| act(fd.as_fd()));
+        }
+    }
+
     pub fn inode(&self) -> u64 {
         self.identity.inode
     }

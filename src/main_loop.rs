@@ -2,7 +2,10 @@
 //! is held then: they may call anything.
 
 use core::ffi::c_int;
-use std::os::fd::BorrowedFd;
+use std::{
+    os::fd::BorrowedFd,
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
+};
 
 use nix::errno::Errno;
 
@@ -13,7 +16,7 @@ use crate::{
     error::{self, Error, OrCannot, Result},
     kept::Kept,
     log,
-    poller::{self, Source},
+    poller::{self, Ready, Source},
     signals::{self, Waited},
     sys::{
         epoll, file,
@@ -51,59 +54,74 @@ pub fn fd() -> Result<c_int> {
 /// `rsd_dispatch`
 pub fn dispatch(call: Call) -> Result<c_int> {
     fd()?;
-    turn(poller::ready()?, call)
+    turn(&poller::ready()?, call)
 }
 
 /// How much is done in one turn of what no descriptor of its own tells; of the others the poller
 /// knows a limit.
 const AT_ONCE: usize = 32;
 
-/// Does what is ready. That was asked before the news is taken: the bell may ring for what comes
-/// after it.
-fn turn(ready: [Option<Source>; epoll::AT_ONCE], call: Call) -> Result<c_int> {
-    let mut news = signals::take_news();
-    let mut has_called = false;
-    let mut tell = |told: Option<Told>| {
+/// What one turn has done for the program.
+struct Turn {
+    call: Call,
+    is_flagged: bool,
+    has_called: bool,
+}
+
+impl Turn {
+    #[inline(never)] // many callers
+    fn tell(&mut self, told: Option<Told>) {
         if let Some(told) = told {
             // Who waits in the callback, or in another thread meanwhile, is to know of it.
-            if core::mem::take(&mut news.is_flagged) {
+            if core::mem::take(&mut self.is_flagged) {
                 signals::tell_again();
             }
-            call(told);
-            has_called = true;
+            (self.call)(told);
+            self.has_called = true;
         }
-    };
+    }
+}
+
+/// Does what is ready. That was asked before the news is taken: the bell may ring for what comes
+/// after it.
+fn turn(ready: &Ready, call: Call) -> Result<c_int> {
+    let news = signals::take_news();
+    let mut turn = Turn { call, is_flagged: news.is_flagged, has_called: false };
     if news.is_reopen {
         // Where it fails the old file stays, and the state of the log says why.
         let _ = log::reopen();
     }
     if news.is_child {
-        tell(children::reap_strangers().and_then(child_ended));
+        turn.tell(children::reap_strangers().and_then(child_ended));
     }
-    for source in ready.into_iter().flatten() {
+    for source in poller::sources(ready) {
         match source {
             Source::Timer => {
                 for number in (0..AT_ONCE).map_while(|_| children::ended_unseen()) {
-                    tell(child_ended(number));
+                    turn.tell(child_ended(number));
                 }
             }
-            Source::Child(number) => tell(child_ended(number)),
-            Source::Output(number) => tell(command::output_is_ready(number).map(Told::Command)),
-            Source::Errors(number) => tell(command::errors_are_ready(number).map(Told::Command)),
+            Source::Child(number) => turn.tell(child_ended(number)),
+            Source::Output(number) => {
+                turn.tell(command::output_is_ready(number).map(Told::Command));
+            }
+            Source::Errors(number) => {
+                turn.tell(command::errors_are_ready(number).map(Told::Command));
+            }
             Source::Lines(number) => log::pipe::is_ready(number),
-            Source::Listener => control::accept(),
-            Source::Client(number) => tell(control::is_ready(number).map(Told::Control)),
+            Source::Listener => turn.tell(control::accept().map(Told::Control)),
+            Source::Client(number) => turn.tell(control::is_ready(number).map(Told::Control)),
         }
     }
     for finished in (0..AT_ONCE).map_while(|_| command::look_at_time()) {
-        tell(Some(Told::Command(finished)));
+        turn.tell(Some(Told::Command(finished)));
     }
     for called in (0..AT_ONCE).map_while(|_| control::look_again()) {
-        tell(Some(Told::Control(called)));
+        turn.tell(Some(Told::Control(called)));
     }
-    let is_flagged = news.is_flagged || has_called && signals::take_flagged();
+    let is_flagged = turn.is_flagged || turn.has_called && signals::take_flagged();
     let signal = if is_flagged { SIGNAL_ARRIVED } else { 0 };
-    Ok(signal | if has_called { CALLBACK_RAN } else { 0 })
+    Ok(signal | if turn.has_called { CALLBACK_RAN } else { 0 })
 }
 
 fn child_ended(number: usize) -> Option<Told> {
@@ -131,7 +149,7 @@ pub fn wait(ms: c_int, call: Call) -> Result<c_int> {
             };
         }
     };
-    let deadline = process::monotonic_ms() + i64::from(ms) + 1;
+    let deadline = if ms == -1 { 0 } else { process::monotonic_ms() + i64::from(ms) + 1 };
     let mut limit = ms;
     loop {
         let happened = step(fd, None, limit, call)?;
@@ -147,19 +165,45 @@ pub fn wait(ms: c_int, call: Call) -> Result<c_int> {
     }
 }
 
+/// To look before a wait costs three system calls less than the wait where there is something, and one
+/// more where there is nothing. It is worth it as long as something was found, and is tried now and then:
+/// so many waits are to come before that.
+static WAITS_LEFT: AtomicU32 = AtomicU32::new(0);
+const WAITS_BETWEEN_LOOKS: u32 = 7;
+
+/// What is ready without a wait, if it is worth a look.
+fn look() -> Option<Ready> {
+    let left = WAITS_LEFT.load(Relaxed);
+    if left > 0 {
+        WAITS_LEFT.store(left - 1, Relaxed);
+        return None;
+    }
+    let ready = poller::ready().ok().filter(|ready| poller::sources(ready).next().is_some());
+    if ready.is_none() {
+        WAITS_LEFT.store(WAITS_BETWEEN_LOOKS, Relaxed);
+    }
+    ready
+}
+
 /// Waits until something is ready or `also` is readable, and does what is ready.
 fn step(fd: c_int, also: Option<BorrowedFd>, limit_ms: c_int, call: Call) -> Result<c_int> {
+    if limit_ms != 0 {
+        if let Some(ready) = look() {
+            return turn(&ready, call);
+        }
+    }
     let waited = match (limit_ms, file::borrowed(fd), also) {
         (0, ..) | (_, None, _) => Waited::Ready,
         (limit_ms, Some(fd), None) => signals::wait(&[fd], limit_ms)?,
         (limit_ms, Some(fd), Some(also)) => signals::wait(&[fd, also], limit_ms)?,
     };
-    Ok(match waited {
-        Waited::Ready => turn(poller::ready()?, call)?,
+    let is_foreign = matches!(waited, Waited::Foreign);
+    let ready = match waited {
+        Waited::Ready => poller::ready()?,
         // At once, without asking for more. What is ready is so the next time, too.
-        Waited::Signal => turn([None; epoll::AT_ONCE], call)?,
-        Waited::Foreign => turn([None; epoll::AT_ONCE], call)? | HANDLER_RAN,
-    })
+        Waited::Signal | Waited::Foreign => Ready::nothing(),
+    };
+    Ok(turn(&ready, call)? | if is_foreign { HANDLER_RAN } else { 0 })
 }
 
 /// `rsd_run`

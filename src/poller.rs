@@ -4,16 +4,11 @@
 use core::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-pub use crate::sys::epoll::Interest;
+pub use crate::sys::epoll::{Interest, Ready};
 use crate::{
     error::{OrCannot, Result},
     kept::Kept,
-    sys::{
-        epoll::{self, AT_ONCE},
-        file,
-        process::Own,
-        signal,
-    },
+    sys::{epoll, file, process::Own, signal},
 };
 
 /// What a ready descriptor belongs to. The number is that of an entry in the room's table; it may
@@ -86,14 +81,18 @@ pub enum Sleeper {
 static POLLER: Own<Option<Poller>> = Own::new();
 
 fn with<T>(act: impl FnOnce(&mut Poller) -> nix::Result<T>) -> nix::Result<T> {
-    POLLER.with(|poller| match poller {
-        Some(poller) => act(poller),
-        None => act(poller.insert(Poller::make()?)),
-    })
+    POLLER.with(|poller| act(made(poller)?))
+}
+
+#[inline(never)] // some ten uses
+fn made(poller: &mut Option<Poller>) -> nix::Result<&mut Poller> {
+    match poller {
+        Some(poller) => Ok(poller),
+        None => Ok(poller.insert(Poller::make()?)),
+    }
 }
 
 impl Poller {
-    #[inline(never)]
     fn make() -> nix::Result<Self> {
         let epoll = epoll::create()?;
         let (bell, other_end) = epoll::add_bell(epoll.as_fd())?;
@@ -114,6 +113,15 @@ impl Poller {
     fn is_intact(&self) -> nix::Result<bool> {
         let Ok(bell) = self.bell.get() else { return Ok(false) };
         epoll::contains(self.epoll.as_fd(), bell)
+    }
+
+    /// Whether it is certain that they are, by one system call. The bell is hushed by that, so this is not
+    /// for a bell that our parent listens to as well.
+    fn is_surely_intact(&self) -> bool {
+        let bell = self.bell.unchecked();
+        let is_hushed = bell.is_some_and(|bell| epoll::hush(self.epoll.as_fd(), bell).is_ok());
+        signal::ring_again();
+        is_hushed
     }
 }
 
@@ -137,7 +145,10 @@ impl Drop for Poller {
 #[inline(never)]
 pub fn was_lost() -> bool {
     POLLER.with(|poller| {
-        let is_lost = poller.as_ref().is_some_and(|poller| poller.is_intact() == Ok(false));
+        let is_lost = poller.as_ref().is_some_and(|poller| {
+            let is_sure = !signal::has_news() && poller.is_surely_intact();
+            !is_sure && poller.is_intact() == Ok(false)
+        });
         if is_lost {
             *poller = None;
         }
@@ -200,10 +211,13 @@ pub fn wake_at(sleeper: Sleeper, at_ms: Option<i64>) -> nix::Result<()> {
 
 /// What is ready now.
 #[inline(never)]
-pub fn ready() -> Result<[Option<Source>; AT_ONCE]> {
-    let ready = with(|poller| epoll::ready(poller.epoll.as_fd()));
-    let ready = ready.or_cannot("look what is ready")?;
-    Ok(ready.map(|number| Source::of(number?)))
+pub fn ready() -> Result<Ready> {
+    with(|poller| epoll::ready(poller.epoll.as_fd())).or_cannot("look what is ready")
+}
+
+/// What each of it belongs to.
+pub fn sources(ready: &Ready) -> impl Iterator<Item = Source> {
+    ready.numbers().filter_map(Source::of)
 }
 
 /// A forked child makes its own.

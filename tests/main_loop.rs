@@ -148,6 +148,11 @@ fn of_two_threads_that_wait_one_is_told() {
 }
 
 #[test]
+fn a_thread_that_asks_for_the_descriptor_takes_no_signal_from_one_that_polls_it() {
+    passes("threads", &["descriptor-is-hammered", &rounds(5_000)]);
+}
+
+#[test]
 fn threads_that_hammer_for_the_next_signal_get_each_once() {
     passes("threads", &["next-is-hammered", &rounds(20_000)]);
 }

@@ -102,18 +102,11 @@ pub fn enter(
     };
     let mut entries = ENTRIES.lock();
     let same = entries.iter().find(|(_, entry)| entry.name.as_c_str() == name);
-    let same = same.map(|(number, _)| number);
-    match (same, entry) {
-        (Some(number), Some(entry)) => {
-            if let Some(place) = entries.get(number) {
-                *place = entry;
-            }
-        }
-        (Some(number), None) => drop(entries.take(number)),
-        (None, Some(entry)) => {
-            entries.insert(entry).or_cannot("keep a command")?;
-        }
-        (None, None) => {}
+    if let Some(number) = same.map(|(number, _)| number) {
+        drop(entries.take(number)); // and there is room for the new one
+    }
+    if let Some(entry) = entry {
+        entries.insert(entry).or_cannot("keep a command")?;
     }
     Ok(())
 }

@@ -9,7 +9,12 @@ use crate::{
     error::Error,
     kept::Kept,
     poller::{self, Interest, Source},
-    sys::{memory::Bytes, process::monotonic_ms, socket, stream::Peer},
+    sys::{
+        memory::{Buffer, Bytes},
+        process::monotonic_ms,
+        socket,
+        stream::Peer,
+    },
 };
 
 /// The longest line, its newline included; also in the header.
@@ -89,6 +94,13 @@ impl Connection {
         })
     }
 
+    /// Has the main loop tell of it. Nothing of the program's ran since it was accepted.
+    pub fn begin(&self, number: usize) -> nix::Result<()> {
+        let socket = self.socket.unchecked().ok_or(Errno::EBADF)?;
+        poller::add(socket, Source::Client(number))
+    }
+
+    /// The same anew, since the descriptors of the main loop were lost.
     pub fn attend(&mut self, number: usize) -> nix::Result<()> {
         self.interest = Interest::Readable;
         poller::add(self.socket.get()?, Source::Client(number))?;
@@ -161,29 +173,26 @@ impl Connection {
 
     /// The next line: one that was read before, or else what can be read now.
     pub fn read(&mut self) -> Next {
-        let mut bytes = [0; LINE_MAX];
-        let before = self.line.as_slice();
-        bytes.iter_mut().zip(before).for_each(|(to, from)| *to = *from);
-        let known = before.len();
-        let mut length = known;
+        let mut bytes = Buffer::<LINE_MAX>::new();
+        bytes.push(self.line.as_slice());
         if !self.is_due() && !self.has_ended {
-            let room = bytes.get_mut(known..).unwrap_or_default();
-            match self.socket.get().and_then(|socket| socket::receive(socket, room)) {
+            let received = self.socket.get();
+            match received.and_then(|socket| socket::receive_more(socket, &mut bytes)) {
                 Ok(0) => self.has_ended = true,
-                Ok(count) => length += count,
+                Ok(_) => {}
                 Err(Errno::EAGAIN) => return Next::Nothing,
                 Err(_) => return Next::Close,
             }
             self.active_at = monotonic_ms();
         }
         self.line = Bytes::new();
-        let bytes = bytes.get(..length).unwrap_or_default();
+        let bytes = bytes.as_bytes();
         let end = bytes.iter().position(|&byte| byte == b'\n');
         let (line, rest) = match end.and_then(|end| bytes.split_at_checked(end)) {
             Some((line, rest)) => (line, rest.get(1..).unwrap_or_default()),
             None if self.has_ended && bytes.is_empty() => return Next::Close,
             None if self.has_ended => (bytes, [].as_slice()),
-            None if length == LINE_MAX => {
+            None if bytes.len() == LINE_MAX => {
                 self.has_ended = true;
                 self.stage = Stage::Served;
                 let why: &[u8] = b"the line is too long";
@@ -242,8 +251,6 @@ impl Connection {
     }
 
     pub fn close(self) {
-        if let Ok(socket) = self.socket.get() {
-            poller::remove(socket);
-        }
+        self.socket.close_after(poller::remove);
     }
 }

@@ -68,23 +68,18 @@ impl Listener {
             uid: uid.unwrap_or_else(geteuid),
             gid: gid.unwrap_or_else(getegid),
         };
-        let socket = stream::never_waits().or_cannot("make a socket")?;
+        let socket = stream::never_waits().and_then(Kept::new).or_cannot("make a socket")?;
+        let fd = socket.get().or_cannot("make a socket")?;
         let path = match path.to_bytes() {
             [b'@', name @ ..] => {
                 let address = Address::name(name).or_cannot_at("bind", path)?;
-                address.bind(socket.as_fd()).map_err(|errno| in_use(errno, path))?;
-                stream::listen(socket.as_fd()).or_cannot_at("listen on", path)?;
+                address.bind(fd).map_err(|errno| in_use(errno, path))?;
+                stream::listen(fd).or_cannot_at("listen on", path)?;
                 None
             }
-            _ => Some(bind(path, socket.as_fd(), &permissions)?),
+            _ => Some(bind(path, fd, &permissions)?),
         };
-        match Kept::new(socket) {
-            Ok(socket) => Ok(Listener { socket, permissions, path, is_paused: false }),
-            Err(errno) => {
-                path.into_iter().for_each(remove);
-                Err(errno).or_cannot("examine a socket")
-            }
-        }
+        Ok(Listener { socket, permissions, path, is_paused: false })
     }
 
     /// What a client may do. None: nothing.
@@ -140,9 +135,7 @@ impl Listener {
 
     /// No client can connect any more.
     pub fn close(self) {
-        if let Ok(socket) = self.socket.get() {
-            poller::remove(socket);
-        }
+        self.socket.close_after(poller::remove);
         self.path.into_iter().for_each(remove);
     }
 }

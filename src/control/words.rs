@@ -19,7 +19,16 @@ impl Words {
     /// Of a line without its newline.
     pub fn of(line: &[u8]) -> Result<Self> {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
-        let mut words = Bytes::new();
+        let mut words = Bytes::with_room(line.len() + 1).or_cannot("read the line")?;
+        let mut room = words.left().iter_mut();
+        let mut length = 0;
+        let mut put = |byte| {
+            // There is: a word ends where a blank stood, or the line.
+            if let Some(place) = room.next() {
+                *place = byte;
+                length += 1;
+            }
+        };
         let mut count = 0;
         let mut rest = line.iter().copied();
         let refused = |why: &[u8]| Err(Error::new(Errno::EPROTO, &[why]));
@@ -28,7 +37,7 @@ impl Words {
             let byte = match byte {
                 b' ' | b'\t' if !is_quoted => {
                     if is_in_word {
-                        words.push(b"\0").or_cannot("read the line")?;
+                        put(0);
                     }
                     is_in_word = false;
                     continue;
@@ -55,15 +64,16 @@ impl Words {
                 count += 1;
             }
             if let Some(byte) = byte {
-                words.push(&[byte]).or_cannot("read the line")?;
+                put(byte);
             }
         }
         if is_quoted {
             return refused(b"a quote is not closed");
         }
         if is_in_word {
-            words.push(b"\0").or_cannot("read the line")?;
+            put(0);
         }
+        words.add(length);
         match count {
             0 => refused(b"the line has no command"),
             1..=WORDS_MAX => Ok(Words(words)),

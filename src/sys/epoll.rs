@@ -90,23 +90,42 @@ pub fn contains(epoll: BorrowedFd, fd: BorrowedFd) -> nix::Result<bool> {
     }
 }
 
-/// How many descriptors are told at once.
-pub(crate) const AT_ONCE: usize = 32;
+/// Makes the bell silent, if it is one of this epoll instance; any error: that is not sure. What `contains`
+/// tells of a descriptor that is known to be ours, in one call, and nothing happens to what is not ours.
+pub fn hush(epoll: BorrowedFd, bell: BorrowedFd) -> nix::Result<()> {
+    control(epoll.as_raw_fd(), libc::EPOLL_CTL_MOD, bell.as_raw_fd(), libc::EPOLLONESHOT, BELL)
+}
 
-/// The numbers of what is ready, without waiting.
-pub fn ready(epoll: BorrowedFd) -> nix::Result<[Option<u64>; AT_ONCE]> {
-    let mut events = [libc::epoll_event { events: 0, u64: 0 }; AT_ONCE];
+/// How many descriptors are told at once.
+const AT_ONCE: usize = 32;
+
+/// What was ready at some time.
+pub struct Ready {
+    events: [libc::epoll_event; AT_ONCE],
+    count: usize,
+}
+
+impl Ready {
+    pub const fn nothing() -> Self {
+        Ready { events: [libc::epoll_event { events: 0, u64: 0 }; AT_ONCE], count: 0 }
+    }
+
+    /// The numbers it was added with.
+    pub fn numbers(&self) -> impl Iterator<Item = u64> {
+        self.events.iter().take(self.count).map(|event| event.u64)
+    }
+}
+
+/// What is ready, without waiting.
+pub fn ready(epoll: BorrowedFd) -> nix::Result<Ready> {
+    let mut ready = Ready::nothing();
+    let events = ready.events.as_mut_ptr();
     let count = super::retry(|| {
         // SAFETY: the pointer and the length are those of one array, which lives across the call.
-        check(unsafe {
-            libc::epoll_wait(epoll.as_raw_fd(), events.as_mut_ptr(), AT_ONCE as i32, 0)
-        })
+        check(unsafe { libc::epoll_wait(epoll.as_raw_fd(), events, AT_ONCE as i32, 0) })
     })?;
-    let mut left = count;
-    Ok(events.map(|event| {
-        left -= 1;
-        (left >= 0).then_some(event.u64)
-    }))
+    ready.count = count as usize;
+    Ok(ready)
 }
 
 /// A timer of CLOCK_MONOTONIC that is not set.

@@ -101,6 +101,9 @@ impl<T> Drop for Table<T> {
 // SAFETY: it owns its values.
 unsafe impl<T: Send> Send for Table<T> {}
 
+/// The least room that is made for something put together in pieces.
+const SMALL: usize = 63;
+
 /// Bytes, and a NUL behind them.
 pub struct Bytes {
     start: *mut u8,
@@ -152,22 +155,40 @@ impl Bytes {
         self.length = left;
     }
 
+    /// With room for so many. ENOMEM.
+    pub fn with_room(room: usize) -> nix::Result<Self> {
+        let mut bytes = Bytes::new();
+        bytes.grow(room).map(|()| bytes)
+    }
+
     /// Room behind them, for `add`; it grows up to `limit`. Empty at the limit, or without memory.
     #[inline(never)]
     pub fn spare(&mut self, limit: usize) -> &mut [u8] {
         if self.length == self.room && self.room < limit {
-            let room = (2 * self.room).max(4096).min(limit);
-            // SAFETY: `start` is NULL or realloc(3) made it.
-            let start = unsafe { libc::realloc(self.start.cast(), room + 1) }.cast::<u8>();
-            if !start.is_null() {
-                // SAFETY: realloc(3) made room for that many bytes from there on.
-                let new = unsafe { start.add(self.length) };
-                // SAFETY: as above.
-                unsafe { new.write_bytes(0, room + 1 - self.length) };
-                self.start = start;
-                self.room = room;
-            }
+            let _ = self.grow((2 * self.room).max(4096).min(limit));
         }
+        self.left()
+    }
+
+    /// ENOMEM.
+    #[inline(never)]
+    fn grow(&mut self, room: usize) -> nix::Result<()> {
+        // SAFETY: `start` is NULL or realloc(3) made it.
+        let start = unsafe { libc::realloc(self.start.cast(), room + 1) }.cast::<u8>();
+        if start.is_null() {
+            return Err(Errno::ENOMEM);
+        }
+        // SAFETY: realloc(3) made room for that many bytes from there on.
+        let new = unsafe { start.add(self.length) };
+        // SAFETY: as above.
+        unsafe { new.write_bytes(0, room + 1 - self.length) };
+        self.start = start;
+        self.room = room;
+        Ok(())
+    }
+
+    /// The room that is left, for `add`.
+    pub fn left(&mut self) -> &mut [u8] {
         if self.start.is_null() {
             return &mut [];
         }
@@ -176,21 +197,19 @@ impl Bytes {
     }
 
     /// Puts a copy behind them. ENOMEM, and then nothing of it.
+    #[inline(never)]
     pub fn push(&mut self, more: &[u8]) -> nix::Result<()> {
-        let before = self.length;
-        let mut left = more;
-        while !left.is_empty() {
-            let spare = self.spare(before + more.len());
-            let count = spare.len().min(left.len());
-            if count == 0 {
-                self.length = before;
-                return Err(Errno::ENOMEM);
-            }
-            let (now, later) = left.split_at_checked(count).unwrap_or((left, &[]));
-            spare.iter_mut().zip(now).for_each(|(to, from)| *to = *from);
-            left = later;
-            self.add(count);
+        let length = self.length + more.len();
+        if length > self.room {
+            self.grow(length.max(2 * self.room).max(SMALL))?;
         }
+        if !more.is_empty() {
+            // SAFETY: not NULL, as there is room, and the length is never above it.
+            let end = unsafe { self.start.add(self.length) };
+            // SAFETY: `more` fits into the room, and is not in these bytes, which are borrowed mutably.
+            unsafe { end.copy_from_nonoverlapping(more.as_ptr(), more.len()) };
+        }
+        self.length = length;
         Ok(())
     }
 
@@ -275,20 +294,8 @@ impl<const ROOM: usize> Buffer<ROOM> {
         self.push_long(number.into(), digits);
     }
 
-    #[inline(never)]
     pub fn push_long(&mut self, number: u64, digits: usize) {
-        let mut shown = [b'0'; 20];
-        let mut rest = number;
-        let mut used = 0;
-        for digit in shown.iter_mut().rev() {
-            *digit = b'0' + rest.wrapping_rem(10) as u8;
-            rest = rest.wrapping_div(10);
-            used += 1;
-            if rest == 0 && used >= digits {
-                break;
-            }
-        }
-        self.push(shown.get(20 - used..).unwrap_or_default());
+        self.push(decimal(number, digits, &mut [0; 20]));
     }
 
     /// In hexadecimal, as `push_number`.
@@ -306,6 +313,21 @@ impl<const ROOM: usize> Buffer<ROOM> {
             }
         }
         self.push(shown.get(16 - used..).unwrap_or_default());
+    }
+
+    /// Has `write` put bytes behind them, at most so many, and say how many these are.
+    ///
+    /// # Safety
+    /// `write` writes as many bytes as it says.
+    pub unsafe fn append(
+        &mut self,
+        write: impl FnOnce(*mut u8, usize) -> nix::Result<usize>,
+    ) -> nix::Result<usize> {
+        // SAFETY: `length` is never above ROOM.
+        let end = unsafe { self.bytes.as_mut_ptr().cast::<u8>().add(self.length) };
+        let count = write(end, ROOM - self.length)?;
+        self.length += count;
+        Ok(count)
     }
 
     pub fn truncate(&mut self, length: usize) {
@@ -326,6 +348,22 @@ impl<const ROOM: usize> Buffer<ROOM> {
         // SAFETY: that many bytes were written.
         unsafe { slice::from_raw_parts(self.bytes.as_ptr().cast(), self.length) }
     }
+}
+
+/// Of all buffers, so it is there once.
+#[inline(never)]
+fn decimal(number: u64, digits: usize, shown: &mut [u8; 20]) -> &[u8] {
+    let mut rest = number;
+    let mut used = 0;
+    for digit in shown.iter_mut().rev() {
+        *digit = b'0' + rest.wrapping_rem(10) as u8;
+        rest = rest.wrapping_div(10);
+        used += 1;
+        if rest == 0 && used >= digits {
+            break;
+        }
+    }
+    shown.get(20 - used..).unwrap_or_default()
 }
 
 /// A value that all threads and signal handlers see, and that is replaced as a whole. Older ones stay, for

@@ -249,7 +249,11 @@ impl<T: Default + Send> Own<T> {
     }
 
     fn act_on<R>(&self, mut guard: Guard<(u32, Option<T>)>, act: impl FnOnce(&mut T) -> R) -> R {
-        let (owner, value) = &mut *guard;
+        act(self.of_this_process(&mut guard))
+    }
+
+    #[inline(never)] // for each kind of value, not for each use
+    fn of_this_process<'a>(&self, (owner, value): &'a mut (u32, Option<T>)) -> &'a mut T {
         let generation = generation();
         if *owner != generation {
             *owner = generation;
@@ -258,7 +262,7 @@ impl<T: Default + Send> Own<T> {
                 false => *value = None,
             }
         }
-        act(value.get_or_insert_with(T::default))
+        value.get_or_insert_with(T::default)
     }
 }
 

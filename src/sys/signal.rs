@@ -312,6 +312,12 @@ pub fn set_bell(epoll: BorrowedFd, bell: BorrowedFd, inode: u64) {
     BELL_INODE.store(inode, SeqCst);
     BELL.change(process, |_| bell.as_raw_fd() as u32);
     EPOLL.change(process, |_| epoll.as_raw_fd() as u32);
+    ring_again();
+}
+
+/// Rings for what has arrived: the bell was hushed meanwhile.
+pub fn ring_again() {
+    let process = generation();
     if NEWS.get(process) != 0 {
         ring(process);
     }

@@ -9,6 +9,7 @@ use std::{
 use super::{
     check,
     file::owned,
+    memory::Buffer,
     stream::{self, Address},
 };
 use libc::c_int;
@@ -24,33 +25,48 @@ pub fn pair() -> nix::Result<(OwnedFd, OwnedFd)> {
 
 /// Sends a message that is either taken whole or fails, without SIGPIPE.
 pub fn send(socket: BorrowedFd, message: &[u8]) -> nix::Result<()> {
+    send_with(socket, message, libc::MSG_NOSIGNAL).map(drop)
+}
+
+#[inline(never)]
+fn send_with(socket: BorrowedFd, bytes: &[u8], flags: c_int) -> nix::Result<usize> {
     super::retry(|| {
         // SAFETY: the pointer and the length are those of one slice, which lives across the call.
-        let sent = unsafe {
-            libc::send(
-                socket.as_raw_fd(),
-                message.as_ptr().cast(),
-                message.len(),
-                libc::MSG_NOSIGNAL,
-            )
-        };
+        let sent =
+            unsafe { libc::send(socket.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), flags) };
         check(sent as c_int)
     })
-    .map(drop)
+    .map(|count| count as usize)
 }
 
 /// Receives one message without waiting. Its length; 0 is the end.
 pub fn receive(socket: BorrowedFd, message: &mut [u8]) -> nix::Result<usize> {
+    // SAFETY: the pointer and the length are those of one slice, which lives across the call.
+    unsafe { receive_at(socket, message.as_mut_ptr(), message.len()) }
+}
+
+/// As `receive`, behind what is in the buffer.
+pub fn receive_more<const ROOM: usize>(
+    socket: BorrowedFd,
+    buffer: &mut Buffer<ROOM>,
+) -> nix::Result<usize> {
+    // SAFETY: recv(2) writes as many bytes as it says.
+    unsafe {
+        buffer.append(|end, room| {
+            // SAFETY: so much room is there.
+            receive_at(socket, end, room)
+        })
+    }
+}
+
+/// # Safety
+/// There is writable memory for so many bytes.
+#[inline(never)]
+unsafe fn receive_at(socket: BorrowedFd, start: *mut u8, room: usize) -> nix::Result<usize> {
     super::retry(|| {
-        // SAFETY: the pointer and the length are those of one slice, which lives across the call.
-        let received = unsafe {
-            libc::recv(
-                socket.as_raw_fd(),
-                message.as_mut_ptr().cast(),
-                message.len(),
-                libc::MSG_DONTWAIT,
-            )
-        };
+        // SAFETY: our contract.
+        let received =
+            unsafe { libc::recv(socket.as_raw_fd(), start.cast(), room, libc::MSG_DONTWAIT) };
         check(received as c_int)
     })
     .map(|length| length as usize)
@@ -65,7 +81,7 @@ pub fn connect(path: &CStr) -> nix::Result<OwnedFd> {
 
 /// Sends what is taken at once, without SIGPIPE. How much that was.
 pub fn send_some(socket: BorrowedFd, bytes: &[u8]) -> nix::Result<usize> {
-    send_pieces(socket, &[IoSlice::new(bytes)])
+    send_with(socket, bytes, libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT)
 }
 
 /// Sends the pieces as one message, without waiting and without SIGPIPE. How much was taken.

@@ -113,6 +113,46 @@ static void two_wait(void)
     join(second);
 }
 
+static void *ask_for_descriptor(void *unused)
+{
+    block_all();
+    while (!is_over)
+        check(rsd_fd() != -1);
+    return unused;
+}
+
+static void *poll_for_it(void *unused)
+{
+    block_all();
+    while (!is_over) {
+        struct pollfd one = { .fd = rsd_fd(), .events = POLLIN };
+        check(poll(&one, 1, LONG_MS) == 1);
+        if (rsd_dispatch() == RSD_SIGNAL_ARRIVED)
+            told++;
+    }
+    return unused;
+}
+
+/* Who asks for the descriptor takes no signal away from who waits for it. */
+static void descriptor_is_hammered(void)
+{
+    check(rsd_flag_signal(SIGUSR1, NULL, 1) == 0);
+    pthread_t first = start(ask_for_descriptor, NULL), second = start(poll_for_it, NULL);
+    for (int round = 0; round < rounds; round++) {
+        int before = told;
+        long long begin = now_us();
+        check(kill(getpid(), SIGUSR1) == 0);
+        while (told == before) {
+            check(now_us() - begin < LONG_MS * 1000LL);
+            sched_yield();
+        }
+    }
+    is_over = 1;
+    check(kill(getpid(), SIGUSR1) == 0);
+    join(first);
+    join(second);
+}
+
 static void *ask_always(void *count)
 {
     struct rsd_signal_info info = { .size = sizeof info };
@@ -333,6 +373,7 @@ int main(int argc, char *argv[])
         { "another-receives", another_receives },
         { "main-has-it-blocked", main_has_it_blocked },
         { "two-wait", two_wait },
+        { "descriptor-is-hammered", descriptor_is_hammered },
         { "next-is-hammered", next_is_hammered },
         { "all-ask-first", all_ask_first },
         { "fork-meanwhile", fork_meanwhile },
