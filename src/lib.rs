@@ -17,8 +17,13 @@
 //! `environment` stands alone below its ffi. `log` has an ffi of its own, too; it sees `signals` (on which it is
 //! reopened), `poller` (for the lines of children), `privileges` (a file's owner) and `stdio`, and is seen by
 //! `main_loop`, which has it do that, and by `daemonize`, whose stdout it may be. ffi also calls the program's callbacks, for `main_loop`.
+//!
+//! `control` is told by `main_loop` when a client of the control socket wants something. It sees what a client may
+//! ask for (`signals`, `log`, `daemonize`, `status`), and for its socket `poller`, `pidfile` (its lock is one) and
+//! `privileges`; `daemonize` asks it only whether it is open. `reload` sees `status` and tells `control` the outcome.
+//!
 //! A forked child has rooms of its own: what it inherited of its parent's loop, children and
-//! commands is dropped when it is first asked for.
+//! commands and clients is dropped when it is first asked for.
 //!
 //! Every room sees `error`, `kept`, `sys` and `text`; they see no room. Nothing here allocates between
 //! fork and the end of the daemon's setup, and nothing can panic: the shipping build refuses to link
