@@ -87,7 +87,7 @@ struct Control {
     client_count: usize,
     /// How many there were.
     serial: u32,
-    /// How many of them may have a line that was read and not served.
+    /// How many of them have a line that was read and not served, or more.
     due_count: usize,
     /// No client has an earlier deadline.
     deadline: Option<i64>,
@@ -427,6 +427,7 @@ impl Control {
 
     /// Looks at the time when it is next time for anything.
     fn arm(&mut self) {
+        self.due_count = self.clients.iter().filter(|(_, client)| client.is_due()).count();
         let deadlines = self.clients.iter().filter_map(|(_, client)| client.deadline);
         let paused = self.listener.as_ref().is_some_and(Listener::is_paused);
         let now = (self.due_count > 0).then(monotonic_ms);

@@ -1,6 +1,6 @@
 //! A client, and what stands between it and us: the beginning of a line, the rest of an answer.
 
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
 use nix::errno::Errno;
 
@@ -56,6 +56,8 @@ pub struct Connection {
     interest: Interest,
     /// What was read of the next lines.
     line: Bytes,
+    /// There is a whole one in it.
+    has_line: bool,
     /// What of an answer is not sent yet.
     answer: Bytes,
     /// How much of it is.
@@ -86,6 +88,7 @@ impl Connection {
             has_ended: false,
             interest: Interest::Readable,
             line: Bytes::new(),
+            has_line: false,
             answer: Bytes::new(),
             sent: 0,
             deadline: None,
@@ -106,9 +109,7 @@ impl Connection {
 
     /// A whole line was read and waits for its turn.
     pub fn is_due(&self) -> bool {
-        let has_line = self.line.as_slice().iter().any(|&byte| byte == b'\n')
-            || self.has_ended && self.line.len() > 0;
-        self.is_idle() && has_line
+        self.is_idle() && self.has_line
     }
 
     /// It can be read from or written to, or the client is gone.
@@ -181,6 +182,7 @@ impl Connection {
             self.active_at = monotonic_ms();
         }
         self.line = Bytes::new();
+        self.has_line = false;
         let bytes = bytes.get(..length).unwrap_or_default();
         let end = bytes.iter().position(|&byte| byte == b'\n');
         let (line, rest) = match end.and_then(|end| bytes.split_at_checked(end)) {
@@ -201,6 +203,7 @@ impl Connection {
         if self.line.push(rest).is_err() {
             return Next::Close;
         }
+        self.has_line = rest.contains(&b'\n') || self.has_ended && !rest.is_empty();
         self.deadline = None;
         self.stage = Stage::Served;
         match Words::of(line) {
