@@ -8,7 +8,10 @@ mod listener;
 mod words;
 
 use core::ffi::{CStr, c_uint};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::{
+    os::fd::OwnedFd,
+    sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
+};
 
 use nix::{errno::Errno, sys::stat::Mode};
 
@@ -41,6 +44,12 @@ const SENT_MS: i64 = 10_000;
 
 /// How long the listener is left alone where there is no descriptor for a client.
 const PAUSE_MS: i64 = 1000;
+
+/// How many callbacks may wait for something at a time: each lies upon the other on the stack.
+const SERVED_MAX: usize = 16;
+
+/// How many connections there were, also in the processes that this one was forked from.
+static SERIAL: AtomicU32 = AtomicU32::new(0);
 
 /// A request of a client.
 pub struct Request {
@@ -85,9 +94,9 @@ struct Control {
     listener: Option<Listener>,
     clients: Table<Connection>,
     client_count: usize,
-    /// How many there were.
-    serial: u32,
-    /// How many of them have a line that was read and not served, or more.
+    /// How many requests the program is serving.
+    served_count: usize,
+    /// How many clients have a line that was read and not served, or more.
     due_count: usize,
     /// No client has an earlier deadline.
     deadline: Option<i64>,
@@ -99,7 +108,7 @@ impl Default for Control {
             listener: None,
             clients: Table::new(),
             client_count: 0,
-            serial: 0,
+            served_count: 0,
             due_count: 0,
             deadline: None,
         }
@@ -188,7 +197,11 @@ pub fn accept() {
 /// A client has sent something, has taken something, or is gone.
 pub fn is_ready(number: usize) -> Option<Called> {
     serve(CONTROL.with(|control| {
+        let is_full = control.is_full();
         let client = control.clients.get(number)?;
+        if is_full && client.hold() {
+            return None;
+        }
         let next = client.is_ready(number);
         control.next(number, next)
     })?)
@@ -198,7 +211,7 @@ pub fn is_ready(number: usize) -> Option<Called> {
 pub fn look_again() -> Option<Called> {
     serve(CONTROL.with(|control| {
         control.look_at_time();
-        if control.due_count == 0 {
+        if control.due_count == 0 || control.is_full() {
             return None;
         }
         control.due_count -= 1;
@@ -210,7 +223,10 @@ pub fn look_again() -> Option<Called> {
 
 fn serve(mut request: Request) -> Option<Called> {
     let served = match commands::find(&request) {
-        Ok(Server::Program(callback)) => return Some(Called { request, callback }),
+        Ok(Server::Program(callback)) => {
+            CONTROL.with(|control| control.served_count += 1);
+            return Some(Called { request, callback });
+        }
         Ok(Server::Ours(serve)) => serve(&mut request),
         Err(error) => Err(error),
     };
@@ -230,8 +246,14 @@ fn serve(mut request: Request) -> Option<Called> {
     None
 }
 
+/// The program has served a request.
+pub fn called(request: Request) {
+    CONTROL.with(Control::release);
+    answer(request);
+}
+
 /// Sends the answer of a request that was served.
-pub fn answer(request: Request) {
+fn answer(request: Request) {
     let Request { connection, serial, answer, .. } = request;
     CONTROL.with(|control| control.answer(connection, serial, answer));
 }
@@ -319,29 +341,33 @@ impl Control {
         }
     }
 
+    /// Another callback is not called before one of those that are waiting has returned.
+    fn is_full(&self) -> bool {
+        self.served_count >= SERVED_MAX
+    }
+
+    /// One has returned.
+    fn release(&mut self) {
+        let was_full = self.is_full();
+        self.served_count = self.served_count.saturating_sub(1);
+        if was_full {
+            self.close_those(|number, client| client.is_held() && client.settle(number).is_err());
+            self.arm();
+        }
+    }
+
     /// Half of the descriptors stay for the program.
     fn client_max(&self) -> usize {
         (file::limit() >> 1).clamp(1, 1 << 20) as usize
     }
 
     fn accept(&mut self) {
-        if self.client_count >= self.client_max() {
-            self.close_longest_idle();
-        }
-        let Some(listener) = &mut self.listener else { return };
-        let accepted = match listener.accept() {
-            Err(Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM | Errno::ENOBUFS)
-                if self.client_count > 0 =>
-            {
-                self.close_longest_idle();
-                self.listener.as_ref().map_or(Ok(None), Listener::accept)
-            }
-            accepted => accepted,
-        };
+        let has_room = self.client_count < self.client_max() || self.close_longest_idle();
+        let accepted = if has_room { self.accept_one() } else { Err(Errno::EMFILE) };
         let entered = match accepted {
             Ok(Some((socket, peer, access))) => {
-                self.serial = self.serial.wrapping_add(1);
-                let client = Connection::new(socket, peer, access, self.serial);
+                let serial = SERIAL.fetch_add(1, Relaxed);
+                let client = Connection::new(socket, peer, access, serial);
                 client.and_then(|client| self.enter(client))
             }
             Ok(None) => return,
@@ -356,6 +382,18 @@ impl Control {
         }
     }
 
+    fn accept_one(&mut self) -> nix::Result<Option<(OwnedFd, Peer, Access)>> {
+        let Some(listener) = &self.listener else { return Ok(None) };
+        match listener.accept() {
+            Err(Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM | Errno::ENOBUFS)
+                if self.close_longest_idle() =>
+            {
+                self.listener.as_ref().map_or(Ok(None), Listener::accept)
+            }
+            accepted => accepted,
+        }
+    }
+
     fn enter(&mut self, client: Connection) -> nix::Result<()> {
         let number = self.clients.insert(client)?;
         self.client_count += 1;
@@ -366,12 +404,13 @@ impl Control {
         attended
     }
 
-    /// For one that does something.
-    fn close_longest_idle(&mut self) {
-        let idle = self.clients.iter().filter(|(_, client)| client.is_idle());
-        if let Some((number, _)) = idle.min_by_key(|(_, client)| client.active_at) {
-            self.close_client(number);
-        }
+    /// For another one. Whether there was one that could be closed.
+    fn close_longest_idle(&mut self) -> bool {
+        let worths =
+            self.clients.iter().filter_map(|(number, client)| Some((client.worth()?, number)));
+        let Some((_, number)) = worths.min() else { return false };
+        self.close_client(number);
+        true
     }
 
     /// A request, if there is one for the program or us to serve.
@@ -411,7 +450,7 @@ impl Control {
         if is_due {
             self.due_count += 1;
         }
-        let now = is_due.then(monotonic_ms);
+        let now = (is_due && !self.is_full()).then(monotonic_ms);
         if let Some(at) = now.or(deadline) {
             self.hurry(at);
         }
@@ -428,9 +467,10 @@ impl Control {
     /// Looks at the time when it is next time for anything.
     fn arm(&mut self) {
         self.due_count = self.clients.iter().filter(|(_, client)| client.is_due()).count();
+        let is_due = self.due_count > 0 && !self.is_full();
         let deadlines = self.clients.iter().filter_map(|(_, client)| client.deadline);
         let paused = self.listener.as_ref().is_some_and(Listener::is_paused);
-        let now = (self.due_count > 0).then(monotonic_ms);
+        let now = is_due.then(monotonic_ms);
         let resume = paused.then(|| monotonic_ms() + PAUSE_MS);
         self.deadline = deadlines.chain(now).chain(resume).min();
         let _ = poller::wake_at(Sleeper::Control, self.deadline);

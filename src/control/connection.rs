@@ -53,7 +53,8 @@ pub struct Connection {
     pub serial: u32,
     /// The client sends nothing more.
     has_ended: bool,
-    interest: Interest,
+    /// None: the main loop is told nothing of it.
+    interest: Option<Interest>,
     /// What was read of the next lines.
     line: Bytes,
     /// There is a whole one in it.
@@ -86,7 +87,7 @@ impl Connection {
             stage: Stage::Listening,
             serial,
             has_ended: false,
-            interest: Interest::Readable,
+            interest: None,
             line: Bytes::new(),
             has_line: false,
             answer: Bytes::new(),
@@ -97,14 +98,19 @@ impl Connection {
     }
 
     pub fn attend(&mut self, number: usize) -> nix::Result<()> {
-        self.interest = Interest::Readable;
-        poller::add(self.socket.get()?, Source::Client(number))?;
+        self.interest = None;
         self.settle(number)
     }
 
     /// Nothing of a request or an answer is under way.
     pub fn is_idle(&self) -> bool {
         self.stage == Stage::Listening && !self.has_answer()
+    }
+
+    /// Who may be closed for another one: idle ones, then those that take their answer; first who did nothing for
+    /// the longest time.
+    pub fn worth(&self) -> Option<(bool, i64)> {
+        (self.stage == Stage::Listening).then_some((self.has_answer(), self.active_at))
     }
 
     /// A whole line was read and waits for its turn.
@@ -123,11 +129,11 @@ impl Connection {
             Stage::Listening => self.read(),
             // Another thread serves it meanwhile, and looks again then.
             Stage::Served => {
-                self.muffle(number);
+                self.muffle();
                 return Next::Nothing;
             }
             // Nothing else is told of it than that the client is gone.
-            Stage::Waiting(_) if self.interest == Interest::Nothing => Next::Close,
+            Stage::Waiting(_) if self.interest == Some(Interest::Nothing) => Next::Close,
             Stage::Waiting(_) => Next::Nothing,
         };
         match self.settle(number) {
@@ -136,11 +142,27 @@ impl Connection {
         }
     }
 
-    fn muffle(&mut self, number: usize) {
+    /// Also that the client is gone would be told again and again.
+    fn muffle(&mut self) {
         if let Ok(socket) = self.socket.get() {
-            let _ = poller::change(socket, Source::Client(number), Interest::Nothing);
-            self.interest = Interest::Nothing;
+            poller::remove(socket);
+            self.interest = None;
         }
+    }
+
+    /// Its next line has to wait, and it is not looked at before `settle`. Whether that is so: an answer
+    /// goes on.
+    pub fn hold(&mut self) -> bool {
+        let is_held = self.is_idle();
+        if is_held {
+            self.muffle();
+            self.deadline = None;
+        }
+        is_held
+    }
+
+    pub fn is_held(&self) -> bool {
+        self.is_idle() && self.interest.is_none()
     }
 
     /// Has the main loop tell what is of interest now, and no more.
@@ -157,9 +179,13 @@ impl Connection {
             let now = || monotonic_ms() + PATIENCE_MS;
             self.deadline = is_in_the_middle.then(|| self.deadline.unwrap_or_else(now));
         }
-        if interest != self.interest {
+        if self.interest.is_none() {
+            poller::add(self.socket.get()?, Source::Client(number))?;
+            self.interest = Some(Interest::Readable);
+        }
+        if self.interest != Some(interest) {
             poller::change(self.socket.get()?, Source::Client(number), interest)?;
-            self.interest = interest;
+            self.interest = Some(interest);
         }
         Ok(())
     }
@@ -248,9 +274,11 @@ impl Connection {
         Ok(())
     }
 
+    /// A forked child may have a copy of the descriptor, which must not keep the client.
     pub fn close(self) {
         if let Ok(socket) = self.socket.get() {
             poller::remove(socket);
+            socket::shut_down(socket);
         }
     }
 }

@@ -139,12 +139,17 @@ impl Listener {
         self.is_paused
     }
 
-    /// No client can connect any more.
+    /// No client can connect any more, and those that wait are turned away, also where a forked child has a
+    /// copy of the descriptor.
     pub fn close(self) {
+        self.path.map(remove);
         if let Ok(socket) = self.socket.get() {
             poller::remove(socket);
+            socket::shut_down(socket);
+            while let Ok(client) = socket::accept(socket) {
+                socket::shut_down(client.as_fd());
+            }
         }
-        self.path.map(remove);
     }
 }
 

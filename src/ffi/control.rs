@@ -73,7 +73,7 @@ pub fn call_command(called: Called) {
     // SAFETY: by the contract of rsd_control_command the function takes these. The words are on the
     // heap, so they have not moved.
     unsafe { (callback.function)((&raw mut handed).cast(), callback.arg) };
-    control::answer(handed.request);
+    control::called(handed.request);
 }
 
 /// Open a Unix socket on which whoever is allowed to can give this daemon commands.
