@@ -181,8 +181,9 @@ pub fn let_go_of_parents() {
 /// The descriptors of the main loop were lost: adds ours again.
 pub fn watch_again() {
     CONTROL.with(|control| {
-        if let Some(listener) = &control.listener {
-            let _ = listener.attend();
+        // Where the program has closed it, too, it is lost, and can be opened anew.
+        if let Some(lost) = control.listener.take_if(|listener| listener.attend().is_err()) {
+            lost.close();
         }
         control.close_those(|number, client| client.attend(number).is_err());
         control.arm();

@@ -6,11 +6,15 @@
  * RELOAD is what it does about a reload: "commit", "abort", "take" (lowers the flag and tells nothing), "leave" (not even
  * that), "handler" (a SIGHUP handler of its own), "handler-after" (one that replaces the flag), "ignore" or "default";
  * the command "config" changes it.
+ *
+ * In the environment: TICKS (a timer of 5 ms in the loop, whose delays are measured), NOFILE (its RLIMIT_NOFILE),
+ * MAP (it is that user in a user namespace of its own), RUN_AS (before the socket is opened) and DROP_TO (after).
  */
 #include "cases.h"
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <sys/timerfd.h>
 
 #define TICK_US 5000
@@ -138,6 +142,32 @@ static void fork_sleeper(struct rsd_control_request *request, void *arg)
     rsd_control_print(request, "%d\n", child);
 }
 
+static int hogs[65536], hog_count;
+static long long hog_end;
+
+/* As many descriptors as it can get, until the time is over. */
+static void hog(void)
+{
+    int fd;
+    if (hog_end == 0)
+        return;
+    if (now_us() < hog_end) {
+        while (hog_count < 65536 && (fd = open("/dev/null", O_RDONLY | O_CLOEXEC)) != -1)
+            hogs[hog_count++] = fd;
+        return;
+    }
+    while (hog_count > 0)
+        close(hogs[--hog_count]);
+    hog_end = 0;
+}
+
+static void start_hog(struct rsd_control_request *request, void *arg)
+{
+    (void)arg;
+    hog_end = now_us() + 1000LL * (request->argc > 1 ? atoi(request->argv[1]) : 0);
+    hog();
+}
+
 static void handle(int signo)
 {
     (void)signo;
@@ -176,10 +206,47 @@ static void tell_signals(void)
     fflush(stdout);
 }
 
+static void become(const char *user)
+{
+    if (user == NULL)
+        return;
+    uid_t uid = (uid_t)atoi(user);
+    check(setgroups(0, NULL) == 0 && setgid(uid) == 0 && setuid(uid) == 0);
+}
+
+static void map_to(const char *inside)
+{
+    char line[64];
+    uid_t outside = geteuid();
+    if (inside == NULL)
+        return;
+    if (unshare(CLONE_NEWUSER) == -1) {
+        puts("no user namespace"), fflush(stdout);
+        exit(CANNOT_RUN_HERE);
+    }
+    int length = snprintf(line, sizeof line, "%s %u 1", inside, outside);
+    int fd = open("/proc/self/uid_map", O_WRONLY);
+    check(write(fd, line, (size_t)length) == length);
+    close(fd);
+}
+
+static void limit_descriptors(const char *most)
+{
+    struct rlimit limit;
+    if (most == NULL)
+        return;
+    check(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+    limit.rlim_cur = (rlim_t)atoi(most);
+    check(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+}
+
 int main(int argc, char *argv[])
 {
     if (argc != 5)
         return 2;
+    limit_descriptors(getenv("NOFILE"));
+    become(getenv("RUN_AS"));
+    map_to(getenv("MAP"));
     memset(big, 'x', sizeof big - 1);
     const char *how = argv[4];
     int has_none = strcmp(how, "handler") == 0 || strcmp(how, "default") == 0;
@@ -195,6 +262,7 @@ int main(int argc, char *argv[])
         printf("errno %d: %s\n", errno, rsd_last_error());
         return 1;
     }
+    become(getenv("DROP_TO"));
     check(rsd_control_query("words", "[WORD]...: tell the words", words, NULL) == 0);
     check(rsd_control_query("who", NULL, who, NULL) == 0);
     check(rsd_control_query("lines", "N: that many lines", print_lines, NULL) == 0);
@@ -205,6 +273,7 @@ int main(int argc, char *argv[])
     check(rsd_control_query("worst", NULL, worst, NULL) == 0);
     check(rsd_control_query("used", NULL, used, NULL) == 0);
     check(rsd_control_command("config", "OUTCOME: of later reloads", set_config, NULL) == 0);
+    check(rsd_control_command("hog", NULL, start_hog, NULL) == 0);
     check(rsd_control_command("fork", NULL, fork_sleeper, NULL) == 0);
     check(rsd_control_command("end-long", NULL, end_long, NULL) == 0);
 
@@ -232,6 +301,7 @@ int main(int argc, char *argv[])
             }
         }
         check(rsd_dispatch() >= 0);
+        hog();
         tell_signals();
         if (reload_flag && strcmp(config, "leave") != 0)
             reload();
