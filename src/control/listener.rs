@@ -99,8 +99,9 @@ impl Listener {
         let group = gid.as_raw();
         let is_in_group =
             || group != OVERFLOW_ID && (peer.gid == group || socket::is_peer_in(client, group));
-        if mode.contains(Mode::S_IWGRP) && is_in_group() {
-            return Some(Access::Everything);
+        // As for a file: who is in the group is none of the others.
+        if is_in_group() {
+            return mode.contains(Mode::S_IWGRP).then_some(Access::Everything);
         }
         mode.contains(Mode::S_IWOTH).then_some(Access::Queries)
     }
@@ -216,7 +217,7 @@ fn bind_locked(place: &Place, socket: BorrowedFd, permissions: &Permissions) -> 
         bound => bound.map_err(place.cannot("bind"))?,
     }
     let made = finish(place, socket, permissions);
-    if made.is_err() {
+    if made.is_err_and(|error| error.0 != Errno::ESTALE) {
         let _ = place.unlink();
     }
     made
