@@ -2,7 +2,11 @@
 
 mod common;
 
-use std::{os::unix::fs::PermissionsExt, path::Path, process::Command};
+use std::{
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use common::{Folder, command, control::Server, is_root, program, read, skip, succeed, text};
 
@@ -23,12 +27,19 @@ enum May {
 use May::*;
 
 struct Clients {
-    folder: Folder,
+    _folder: Folder,
+    client: PathBuf,
     server: Server,
     socket: String,
 }
 
 impl Clients {
+    fn of(server: Server, socket: &str) -> Self {
+        let folder = Folder::new();
+        let client = program(&folder, "control_client");
+        Clients { _folder: folder, client, server, socket: socket.to_owned() }
+    }
+
     /// None, and said so, where there is only one user.
     fn new(mode: &str, owner: &str, prepare: &[(&str, &str)]) -> Option<Self> {
         if !is_root() {
@@ -38,11 +49,11 @@ impl Clients {
         let server = Server::with(mode, owner, "commit", &mut |command| {
             command.envs(prepare.iter().copied());
         });
-        Some(Clients { folder: Folder::new(), server, socket: "socket".to_owned() })
+        Some(Clients::of(server, "socket"))
     }
 
     fn says(&self, uid: u32, gid: u32, groups: &str, line: &str) -> String {
-        let mut command = Command::new(program(&self.folder, "control_client"));
+        let mut command = Command::new(&self.client);
         command.arg(&self.socket).arg(uid.to_string()).arg(gid.to_string());
         command.args([groups, line]).current_dir(&self.server.folder);
         text(&succeed(&mut command).stdout)
@@ -105,7 +116,7 @@ fn on_abstract(name: &str, mode: &str, owner: &str) -> Option<Clients> {
     start.args([name, mode, owner, "commit"]);
     let daemon = common::foreground::Foreground::start(&folder, &mut start, "ready\n");
     let server = Server { daemon, folder, socket: name.into() };
-    Some(Clients { folder: Folder::new(), server, socket: name.to_owned() })
+    Some(Clients::of(server, name))
 }
 
 #[test]
@@ -194,7 +205,7 @@ fn in_namespace(mode: &str, map: &str) -> Option<Clients> {
     }
     let socket = folder.path("socket");
     let server = Server { daemon, folder, socket };
-    Some(Clients { folder: Folder::new(), server, socket: "socket".to_owned() })
+    Some(Clients::of(server, "socket"))
 }
 
 #[test]
@@ -228,7 +239,7 @@ fn who_the_daemon_has_become_may_everything_and_removes_its_files() {
     let daemon = common::foreground::Foreground::start(&folder, &mut start, "ready\n");
     let socket = folder.path("socket");
     let server = Server { daemon, folder, socket };
-    let clients = Clients { folder: Folder::new(), server, socket: "socket".to_owned() };
+    let clients = Clients::of(server, "socket");
     for uid in [OWNER, STRANGER] {
         assert_eq!(clients.may(uid, uid, ""), Everything);
     }
