@@ -45,7 +45,17 @@
  */
 #define RSD_LOG_OPTIONS(...) \
     (&(const struct rsd_log_options){ .size = sizeof(struct rsd_log_options), __VA_ARGS__ })
+/**
+ * The same for rsd_command(): rsd_command(&argc, argv, RSD_COMMAND_OPTIONS(.daemon = RSD_OPTIONS(...))).
+ */
+#define RSD_COMMAND_OPTIONS(...) \
+    (&(const struct rsd_command_options){ .size = sizeof(struct rsd_command_options), __VA_ARGS__ })
 #endif
+
+/**
+ * rsd_command(): this process is the daemon now.
+ */
+#define RSD_IS_DAEMON 256
 
 /**
  * A request of the control socket has at most so many bytes, its newline included.
@@ -101,6 +111,11 @@
  * rsd_options.stdio: stdin at once, stdout and stderr when rsd_ready() is called.
  */
 #define RSD_STDIO_KEEP_UNTIL_READY 3
+
+/**
+ * rsd_stop_daemon(): a daemon that has not ended after the timeout is killed (SIGKILL).
+ */
+#define RSD_STOP_KILL 1
 
 /**
  * A line of the log, in a file or on stderr, has at most so many bytes, its time, name and newline
@@ -239,48 +254,6 @@ struct rsd_result {
 typedef void (*rsd_run_callback)(const struct rsd_result *result, void *arg);
 
 /**
- * What a client of the control socket asks for, and who it is.
- */
-struct rsd_control_request {
-    /**
-     * sizeof(struct rsd_control_request), set by the library.
-     */
-    size_t size;
-    /**
-     * How many words were sent, the command among them.
-     */
-    int argc;
-    /**
-     * The words, the command first, and NULL after the last. They live until the callback returns.
-     */
-    const char *const *argv;
-    /**
-     * The client's process when it connected, as numbered where this process runs. 0: it is not seen
-     * from here. It may be another process by now.
-     */
-    int pid;
-    /**
-     * The client's effective user when it connected.
-     */
-    unsigned int uid;
-    /**
-     * The client's effective group when it connected.
-     */
-    unsigned int gid;
-};
-
-/**
- * Called from rsd_dispatch() or rsd_wait() for a command that a client has sent.
- *
- * What it prints (rsd_control_print()) is the answer; unless it says rsd_control_fail() the command has
- * succeeded. It should be quick, as the loop waits for it.
- *
- * @param request  valid until the callback returns
- * @param arg      as given to rsd_control_command()
- */
-typedef void (*rsd_control_callback)(struct rsd_control_request *request, void *arg);
-
-/**
  * What rsd_daemonize() is to do. What is left out (0, NULL) has its default. Write it with
  * RSD_OPTIONS(), which fills in the size.
  */
@@ -383,6 +356,81 @@ struct rsd_options {
      */
     const char *group;
 };
+
+/**
+ * What rsd_command() is to start and stop. What is left out (0, NULL) has its default. Write it with
+ * RSD_COMMAND_OPTIONS(), which fills in the size.
+ */
+struct rsd_command_options {
+    /**
+     * sizeof(struct rsd_command_options): how much of it the program knows.
+     */
+    size_t size;
+    /**
+     * How the daemon is started, as for rsd_daemonize(): RSD_OPTIONS(...). Its pidfile is needed; --pidfile,
+     * --user and --foreground take precedence over what stands there. Its name stands in front of
+     * each line that is written; NULL: what was executed, without its folder.
+     */
+    const struct rsd_options *daemon;
+    /**
+     * The control socket that the daemon opens (rsd_open_control()), for reload and status; NULL: none.
+     */
+    const char *control;
+    /**
+     * More text for --help, as it is to be shown: the program's own options. NULL: none.
+     */
+    const char *usage;
+    /**
+     * How long the daemon may take to end, or to answer on its control socket, in milliseconds. 0: 30000.
+     */
+    unsigned int stop_timeout_ms;
+    /**
+     * Not 0: a daemon that takes longer to end is killed (SIGKILL).
+     */
+    int stop_kills;
+};
+
+/**
+ * What a client of the control socket asks for, and who it is.
+ */
+struct rsd_control_request {
+    /**
+     * sizeof(struct rsd_control_request), set by the library.
+     */
+    size_t size;
+    /**
+     * How many words were sent, the command among them.
+     */
+    int argc;
+    /**
+     * The words, the command first, and NULL after the last. They live until the callback returns.
+     */
+    const char *const *argv;
+    /**
+     * The client's process when it connected, as numbered where this process runs. 0: it is not seen
+     * from here. It may be another process by now.
+     */
+    int pid;
+    /**
+     * The client's effective user when it connected.
+     */
+    unsigned int uid;
+    /**
+     * The client's effective group when it connected.
+     */
+    unsigned int gid;
+};
+
+/**
+ * Called from rsd_dispatch() or rsd_wait() for a command that a client has sent.
+ *
+ * What it prints (rsd_control_print()) is the answer; unless it says rsd_control_fail() the command has
+ * succeeded. It should be quick, as the loop waits for it.
+ *
+ * @param request  valid until the callback returns
+ * @param arg      as given to rsd_control_command()
+ */
+typedef void (*rsd_control_callback)(struct rsd_control_request *request, void *arg);
 
 /**
  * Where rsd_log() writes. What is left out (0, NULL) has its default. Write it with RSD_LOG_OPTIONS(),
@@ -701,6 +749,71 @@ int rsd_end_command(int pid);
 void rsd_free_result(struct rsd_result *result);
 
 /**
+ * Do what the command line says: start the daemon, stop it, or tell of it. The body of an init script.
+ *
+ *     int main(int argc, char *argv[])
+ *     {
+ *         int status = rsd_command(&argc, argv, RSD_COMMAND_OPTIONS(
+ *             .daemon = RSD_OPTIONS(.name = "mydaemon", .pidfile = "mydaemon")));
+ *         if (status != RSD_IS_DAEMON)
+ *             return status;
+ *         ... getopt(argc, argv, ...), rsd_ready(), main loop ...
+ *     }
+ *
+ * Understood are these arguments, in any order, and nothing behind "--":
+ *
+ *     start            go into the background, and leave when the daemon is ready; also without a word
+ *     stop             end the daemon, and leave when it is gone (rsd_stop_daemon())
+ *     restart          stop, then start; if it cannot be stopped, nothing is started
+ *     reload           have it read its configuration again
+ *     status           tell whether it runs
+ *     run              as start --foreground
+ *     --pidfile PATH   another pid file, as of rsd_options.pidfile; also --pidfile=PATH
+ *     --user USER      another user to become
+ *     --foreground     start without going into the background
+ *     --help           tell all this
+ *
+ * They are taken out of argv, and argc is made less. The rest stays in its order for the program; an
+ * argument that is neither an option nor such a word is refused if no word came before it, unless it
+ * follows an option of the program's own, whose value it may be.
+ *
+ * Unlike all others this function writes: what was done to stdout, what failed to stderr, each line in one
+ * write and with "NAME: " in front, after what stdio has buffered. Where that cannot be written, the
+ * status is right all the same, and there is no SIGPIPE. An answer of the daemon follows, each line of it
+ * behind two blanks. A start that works says nothing.
+ *
+ * reload asks on the control socket, where there is one, and tells the outcome. Without, the daemon gets
+ * SIGHUP if it has a handler for it, and nobody knows what comes of it.
+ *
+ * @param argc     as of main(), changed
+ * @param argv     as of main(), changed; the NULL behind the last stays there
+ * @param options  RSD_COMMAND_OPTIONS(...), or a struct whose size member is set
+ * @return         RSD_IS_DAEMON: this process is the daemon, as after rsd_daemonize(): go on, and call
+ *                 rsd_ready(). 0 to 255: the status with which main() is to return, as LSB has it:
+ *                 0  done; also start where it runs already, and stop where it does not
+ *                 1  it could not be done; reload: the daemon refused; run: it runs already; or what
+ *                    rsd_fail() says
+ *                 2  an unknown command, or an option without its value
+ *                 3  reload: the daemon has no handler for SIGHUP, and was left alone
+ *                 4  not allowed (EPERM, EACCES)
+ *                 7  reload: it does not run
+ *                 and of the word status:
+ *                 0  it runs
+ *                 1  it does not, but its pid file is left
+ *                 3  it does not run
+ *                 4  that cannot be told
+ *                 Or -1 with errno set, and its sentence written to stderr:
+ *                 EINVAL  argc, argv, options, its daemon or pidfile is NULL, or argc is negative, or an
+ *                         option of the daemon is out of range
+ *                 E2BIG   the options are of a newer version and ask for what this one lacks
+ *
+ * Not thread-safe. Not async-signal-safe. Since 0.1.
+ */
+int rsd_command(int *argc,
+                char **argv,
+                const struct rsd_command_options *options);
+
+/**
  * Open a Unix socket on which whoever is allowed to can give this daemon commands.
  *
  * rsd_dispatch() and rsd_wait() serve it; no client can make them wait. The commands are those of
@@ -793,6 +906,10 @@ int rsd_control_command(const char *name,
 
 /**
  * As rsd_control_command(), for a command that only tells something: whoever may connect may use it.
+ *
+ * @return  as of rsd_control_command()
+ *
+ * Thread-safe. Not async-signal-safe. Since 0.1.
  */
 int rsd_control_query(const char *name,
                       const char *help,
@@ -814,7 +931,7 @@ int rsd_control_query(const char *name,
  *                   ENOMEM    no memory, or another errno of vasprintf(3); the client is told that
  *                             something is missing
  *
- * Only for the thread of the callback. Not async-signal-safe. Since 0.1.
+ * Not thread-safe: only for the thread of the callback. Not async-signal-safe. Since 0.1.
  */
 int rsd_control_vprint(struct rsd_control_request *request,
                        const char *format,
@@ -828,9 +945,46 @@ int rsd_control_vprint(struct rsd_control_request *request,
  * @return         0, or -1 with errno set:
  *                 EINVAL  request is NULL
  *
- * Only for the thread of the callback. Not async-signal-safe. Since 0.1.
+ * Not thread-safe: only for the thread of the callback. Not async-signal-safe. Since 0.1.
  */
 int rsd_control_fail(struct rsd_control_request *request, const char *reason);
+
+/**
+ * Ask a running daemon on its control socket (rsd_open_control()), from another process.
+ *
+ * Connects, sends one command, and waits for the whole answer. Control characters in it other than tab
+ * and the ends of lines become '?', so that it may be printed to a terminal. A daemon that
+ * asks itself waits in vain.
+ *
+ * @param path        the socket: a path of any length, or "@NAME" for an abstract one
+ * @param command     one line without its end, at most 4095 bytes: the command and its arguments, separated
+ *                    by blanks; an argument with blanks in it stands in double quotes
+ * @param reply       gets the lines of the answer, each with its "\n", and a NUL; of what is longer, as
+ *                    much as fits. After a failure: what came until then
+ * @param size        of reply, in bytes. 0: the answer is not wanted, and reply may be NULL
+ * @param timeout_ms  for all of it, in milliseconds; -1: no limit
+ * @return            the length of the whole answer without its NUL, as of snprintf(3); or -1 with errno
+ *                    set:
+ *                    EREMOTEIO     the daemon says no; rsd_last_error() is its reason
+ *                    ETIMEDOUT     it did not answer in time, or took no connection
+ *                    ECONNREFUSED  nobody serves there, or it is no socket
+ *                    ENOENT        there is nothing
+ *                    EACCES        this user may not connect
+ *                    EPROTO        what answers is something else, or ended before its answer did, or said
+ *                                  more than 64 MiB
+ *                    EPROTOTYPE    it is a socket of another kind
+ *                    EINVAL        path or command is NULL or empty, or command has several lines or is too
+ *                                  long, or reply is NULL, or timeout_ms is less than -1
+ *                    ENAMETOOLONG  path; from 108 bytes on also without /proc
+ *                    or another errno of socket(2), connect(2), send(2), recv(2)
+ *
+ * Thread-safe. Not async-signal-safe. Since 0.1.
+ */
+int rsd_control_request(const char *path,
+                        const char *command,
+                        char *reply,
+                        size_t size,
+                        int timeout_ms);
 
 #if !defined(RSDAEMON_NO_DROP_IN_NAMES)
 /**
@@ -976,6 +1130,92 @@ int rsd_env_int(const char *name, int minimum, int maximum, int *value);
  * Thread-safe as long as nobody changes the environment. Not async-signal-safe. Since 0.1.
  */
 int rsd_env_string(const char *name, const char **value);
+
+/**
+ * Learn which process holds a pid file, whose lock is held by lock_pidfile() or daemonize().
+ *
+ * The lock decides (flock(2)): a file that nobody has locked names nobody, whatever it says. A process
+ * that a locked file names is only believed if the file stands at its path, belongs to root, the
+ * caller, or a user who could signal that process anyway (its real or its saved one), and is open in
+ * that process (/proc/PID/fd). Where that cannot be seen, as for a process of another user or one that
+ * may not be dumped (PR_SET_DUMPABLE), or without /proc, it is believed without, unless anybody may
+ * write to the file.
+ *
+ * The file must be readable. Its lock is looked at with a shared one for a moment, which keeps no
+ * daemon from starting.
+ *
+ * @param pidfile  the file, relative to the working directory
+ * @return         the pid, above 0; 0: nobody holds the file, or there is none; or -1 with errno set:
+ *                 EINVAL  pidfile is NULL or empty, or a FIFO, a socket or a device
+ *                 ELOOP   pidfile is a symbolic link
+ *                 EISDIR  pidfile is a directory
+ *                 EMLINK  pidfile has hard links
+ *                 ESRCH   it is locked, but names no process that can be the one: it is empty, holds
+ *                         something else than a pid, or names a process that does not have it open
+ *                 EPERM   it belongs to a user who has no say about the process that it names; or
+ *                         anybody may write to it, and the process cannot be seen
+ *                 or any errno of open(2), flock(2) and read(2)
+ *
+ * The process may end at any time, and another one may have its number then: do not give the pid to
+ * kill(2), but call rsd_signal_daemon().
+ *
+ * Thread-safe. Not async-signal-safe. Since 0.1.
+ */
+int rsd_pidfile_holder(const char *pidfile);
+
+/**
+ * Send a signal to the daemon that holds a pid file, in the place of kill(2) with a pid read from it.
+ *
+ * The signal reaches the process that rsd_pidfile_holder() tells of, or nobody: it is sent through a
+ * pidfd (pidfd_open(2)) that was opened before the lock was seen held for the last time, so that it
+ * never reaches a later process of the same pid.
+ *
+ * @param pidfile  the file, relative to the working directory
+ * @param signo    the signal; 0 sends none and only asks whether it were possible
+ * @return         the pid that it was sent to, or -1 with errno set and nothing sent:
+ *                 ESRCH   nobody holds the file, or as for rsd_pidfile_holder()
+ *                 EPERM   the kernel does not let the caller signal that process (kill(2)); or as for
+ *                         rsd_pidfile_holder()
+ *                 EINVAL  signo is no signal; or as for rsd_pidfile_holder()
+ *                 ENOSYS  the kernel has no pidfd_open(2) (before Linux 5.3)
+ *                 EMFILE, ENFILE, ENOMEM  as of pidfd_open(2)
+ *                 or another errno of rsd_pidfile_holder()
+ *
+ * Thread-safe. Not async-signal-safe. Since 0.1.
+ */
+int rsd_signal_daemon(const char *pidfile,
+                      int signo);
+
+/**
+ * Stop the daemon that holds a pid file, and wait until it is gone.
+ *
+ * Sends SIGTERM, and SIGCONT so that a stopped process hears it. Returns as soon as the process has
+ * ended and the lock is free, also where a worker that it left behind had it longer: then a new one
+ * can start. A daemon that takes the file meanwhile is left alone, as is what the path names by then.
+ *
+ * It waits for events, without looking again and again (pidfd_open(2), inotify(7)); only where no
+ * inotify instance can be had, it looks for a worker's lock 50 times a second. Signals that the caller
+ * handles do not end the wait.
+ *
+ * @param pidfile     the file, relative to the working directory
+ * @param timeout_ms  how long to wait for the end; 0: not at all; -1: without limit
+ * @param flags       0, or RSD_STOP_KILL: a process that is left after that time is killed, and may
+ *                    take another 5 seconds to be gone
+ * @return            the pid that was stopped; 0: nobody holds the file; or -1 with errno set:
+ *                    ETIMEDOUT  the process has not ended, or somebody else still has the lock:
+ *                               rsd_last_error() tells which
+ *                    EDEADLK    the caller holds the file itself
+ *                    EINVAL     timeout_ms is below -1, or flags has a bit that does not exist; or as
+ *                               for rsd_pidfile_holder()
+ *                    or another errno of rsd_signal_daemon()
+ *
+ * A daemon that removes its pid file and only then ends is nobody in between.
+ *
+ * Thread-safe. Not async-signal-safe. Since 0.1.
+ */
+int rsd_stop_daemon(const char *pidfile,
+                    int timeout_ms,
+                    unsigned int flags);
 
 /**
  * Open the log, or open it anew with other options.
@@ -1496,6 +1736,8 @@ static inline void rsd_log(int level, const char *format, ...)
 
 /**
  * Add to the answer of a request, as printf(3) would print it. As rsd_control_vprint(), which see.
+ *
+ * Not thread-safe: only for the thread of the callback. Not async-signal-safe. Since 0.1.
  */
 #ifdef __GNUC__
 __attribute__((__format__(__printf__, 2, 3), __unused__))

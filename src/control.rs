@@ -2,6 +2,7 @@
 //! no client can make wait.
 
 mod answer;
+pub mod client;
 mod commands;
 mod connection;
 mod listener;
@@ -33,7 +34,7 @@ use crate::{
         file,
         memory::Table,
         process::{self, Own, monotonic_ms},
-        socket::Peer,
+        stream::Peer,
     },
 };
 
@@ -90,6 +91,7 @@ pub struct Called {
     pub callback: CommandCallback,
 }
 
+#[derive(Default)]
 struct Control {
     listener: Option<Listener>,
     clients: Table<Connection>,
@@ -100,19 +102,6 @@ struct Control {
     due_count: usize,
     /// No client has an earlier deadline.
     deadline: Option<i64>,
-}
-
-impl Default for Control {
-    fn default() -> Self {
-        Control {
-            listener: None,
-            clients: Table::new(),
-            client_count: 0,
-            served_count: 0,
-            due_count: 0,
-            deadline: None,
-        }
-    }
 }
 
 static CONTROL: Own<Control> = Own::new();

@@ -13,8 +13,11 @@ use nix::{
     unistd::getpid,
 };
 
-pub use self::state::{Stage, fail, let_go_of_parents, ready, stage};
 use self::{plan::Plan, state::daemon};
+pub use self::{
+    plan::pidfile_path,
+    state::{Stage, fail, let_go_of_parents, ready, stage},
+};
 use crate::{
     channel::{self, Word},
     control,
@@ -48,7 +51,8 @@ pub struct Options<'a> {
     pub directory: Option<&'a CStr>,
     /// `None`: leave it.
     pub umask: Option<u32>,
-    pub stdio: Stdio,
+    /// `None`: kept in the foreground without a log file, else redirected.
+    pub stdio: Option<Stdio>,
     pub log_file: Option<&'a CStr>,
     pub log_file_mode: Mode,
     pub foreground: bool,
@@ -73,7 +77,7 @@ impl Default for Options<'_> {
             pidfile_at_ready: false,
             directory: Some(c"/"),
             umask: Some(0o022),
-            stdio: Stdio::Redirected,
+            stdio: None,
             log_file: None,
             log_file_mode: Mode::from_bits_truncate(0o640),
             foreground: false,

@@ -6,10 +6,13 @@ use core::ffi::CStr;
 
 use nix::errno::Errno;
 
-use crate::sys::{memory::Buffer, thread};
+use crate::sys::{self, memory::Buffer, thread};
 
 /// The longest sentence; a longer one is cut.
 pub(crate) const SENTENCE_MAX: usize = 512;
+
+/// The longest sentence with its reason.
+pub(crate) const TOLD_MAX: usize = SENTENCE_MAX + 128;
 
 pub type Result<T> = core::result::Result<T, Error>;
 
@@ -104,19 +107,21 @@ pub fn sentence() -> Sentence {
     thread::with_own(|own| own.sentence).unwrap_or(none)
 }
 
-/// What a person is told of this thread's latest error, with its reason.
+/// What a person is told of this thread's latest error, with its reason. Not between fork and the end of
+/// the daemon's setup.
 #[inline(never)]
-pub fn told(error: &Error) -> Line {
-    let mut sentence = sentence();
+pub fn told(error: &Error) -> Buffer<TOLD_MAX> {
+    let sentence = sentence();
+    let mut told = Buffer::new();
+    told.push(sentence.line.as_bytes());
     if sentence.lacks_reason {
-        let mut room = [0u8; 128];
-        let reason = crate::sys::meaning(error.0, &mut room);
-        if !reason.is_empty() {
-            sentence.line.push(b": ");
-            sentence.line.push(reason);
+        let reason = sys::reason(error.0);
+        if !reason.as_bytes().is_empty() {
+            told.push(b": ");
+            told.push(reason.as_bytes());
         }
     }
-    sentence.line
+    told
 }
 
 /// One more thing about this thread's latest error, where its sentence is whole.

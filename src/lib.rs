@@ -14,7 +14,7 @@
 //!      └───────► inherited              signals ◄─────┘   └─► poller ◄───┘   └─► signals
 //! ```
 //!
-//! `environment` stands alone below its ffi. `log` has an ffi of its own, too; it sees `signals` (on which it is
+//! `lifecycle`, with an ffi of its own, sees `pidfile`. `environment` stands alone below its ffi. `log` has an ffi of its own, too; it sees `signals` (on which it is
 //! reopened), `poller` (for the lines of children), `privileges` (a file's owner) and `stdio`, and is seen by
 //! `main_loop`, which has it do that, and by `daemonize`, whose stdout it may be. ffi also calls the program's callbacks, for `main_loop`.
 //!
@@ -47,6 +47,7 @@
 mod channel;
 mod children;
 mod command;
+mod command_line;
 mod control;
 mod daemonize;
 mod environment;
@@ -56,6 +57,7 @@ mod ffi;
 mod inherited;
 mod kept;
 mod launch;
+mod lifecycle;
 mod log;
 mod main_loop;
 mod pidfile;

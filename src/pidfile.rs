@@ -6,6 +6,7 @@
 //! knows that nobody runs, whatever it says. A stale file is removed, never reused, as long as the
 //! directory allows that.
 
+mod holder;
 mod in_place;
 mod newborn;
 mod place;
@@ -27,7 +28,7 @@ use nix::{
 };
 
 use self::newborn::Newborn;
-pub use self::place::Place;
+pub use self::{holder::Holder, place::Place};
 use crate::{
     error::{Error, Line, OrCannot, Result},
     kept::Kept,
@@ -115,7 +116,7 @@ pub enum Cleared {
 /// look like holders. Between takers a write lock decides who removes the file by its name.
 pub fn clear_stale(place: &Place, style: &Style) -> Result<Cleared> {
     for _ in 0..ATTEMPTS {
-        let Some(stale) = open_existing(place, style)? else {
+        let Some(stale) = open_to_take(place, style)? else {
             return Ok(Cleared::Free);
         };
         if !file::try_lock(stale.as_fd(), Lock::Shared).map_err(place.cannot("lock"))? {
@@ -123,7 +124,7 @@ pub fn clear_stale(place: &Place, style: &Style) -> Result<Cleared> {
         }
         let stat = file::fstat(stale.as_fd()).map_err(place.cannot("examine"))?;
         if stat.st_nlink > 1 {
-            return Err(refused(Errno::EMLINK, place.shown(), b"it has hard links"));
+            return Err(hard_linked(place));
         }
         let is_mine = file::try_write_lock(stale.as_fd()).map_err(place.cannot("lock"))?;
         if is_mine && place.is(&stat) {
@@ -138,27 +139,38 @@ pub fn clear_stale(place: &Place, style: &Style) -> Result<Cleared> {
 }
 
 /// Opens the file that stands here, if one does. Looks before it opens: opening some devices acts.
-fn open_existing(place: &Place, style: &Style) -> Result<Option<OwnedFd>> {
+fn open_existing(
+    place: &Place,
+    flags: OFlag,
+    check: &dyn Fn(&FileStat) -> Result<()>,
+) -> Result<Option<OwnedFd>> {
     match place.stat() {
-        Ok(stat) => examine(place, style, &stat)?,
+        Ok(stat) => examine(place, &stat).and_then(|()| check(&stat))?,
         Err(Errno::ENOENT) => return Ok(None),
         Err(errno) => return Err(place.cannot("examine")(errno)),
     }
-    let file = match place.open(OFlag::O_RDWR, Mode::empty()) {
+    let file = match place.open(flags, Mode::empty()) {
         Ok(file) => file,
         Err(Errno::ENOENT) => return Ok(None),
         Err(errno) => return Err(place.cannot("open")(errno)),
     };
     let stat = file::fstat(file.as_fd()).map_err(place.cannot("examine"))?;
-    examine(place, style, &stat)?;
+    examine(place, &stat).and_then(|()| check(&stat))?;
     Ok(Some(file))
 }
 
-fn examine(place: &Place, style: &Style, stat: &FileStat) -> Result<()> {
+/// The existing file, to be taken over.
+fn open_to_take(place: &Place, style: &Style) -> Result<Option<OwnedFd>> {
+    open_existing(place, OFlag::O_RDWR, &|stat| match style.trusts(stat.st_uid) {
+        true => Ok(()),
+        false => Err(strangers(place)),
+    })
+}
+
+fn examine(place: &Place, stat: &FileStat) -> Result<()> {
     let (errno, why): (Errno, &[u8]) = match SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT
     {
-        SFlag::S_IFREG if style.trusts(stat.st_uid) => return Ok(()),
-        SFlag::S_IFREG => (Errno::EPERM, b"it belongs to another user"),
+        SFlag::S_IFREG => return Ok(()),
         SFlag::S_IFLNK => (Errno::ELOOP, b"it is a symbolic link"),
         SFlag::S_IFDIR => (Errno::EISDIR, b"it is a directory"),
         SFlag::S_IFIFO => (Errno::EINVAL, b"it is a FIFO"),
@@ -311,6 +323,14 @@ fn already_running(place: &Place, file: &OwnedFd) -> Error {
 fn busy(place: &Place) -> Error {
     let path = place.shown().to_bytes();
     Error::new(Errno::EEXIST, &[b"already starting: another start is taking over ", path])
+}
+
+fn strangers(place: &Place) -> Error {
+    refused(Errno::EPERM, place.shown(), b"it belongs to another user")
+}
+
+fn hard_linked(place: &Place) -> Error {
+    refused(Errno::EMLINK, place.shown(), b"it has hard links")
 }
 
 pub fn refused(errno: Errno, path: &CStr, why: &[u8]) -> Error {

@@ -36,7 +36,7 @@ struct Clients {
 impl Clients {
     fn of(server: Server, socket: &str) -> Self {
         let folder = Folder::new();
-        let client = program(&folder, "control_client");
+        let client = program(&folder, "control_user");
         Clients { _folder: folder, client, server, socket: socket.to_owned() }
     }
 

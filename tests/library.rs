@@ -130,11 +130,16 @@ fn every_compiler_takes_the_header_without_a_warning() {
             ("c", _) => {
                 "RSD_LOG_LIMITED(1, 60, 6, \"%d\", 1);\n\
                  if (rsd_open_log(RSD_LOG_OPTIONS(.to_stderr = 1)) == -1) rsd_log(3, \"x\");\n\
+                 int c = 0; char *v[] = { 0 }, r[9]; rsd_control_request(\"s\", \"x\", r, sizeof r, 0);\n\
+                 if (rsd_command(&c, v, RSD_COMMAND_OPTIONS(.daemon = RSD_OPTIONS(.pidfile = \"x\")))\n\
+                     != RSD_IS_DAEMON) return 1;\n\
                  return rsd_daemonize(RSD_OPTIONS(.pidfile = \"x\", .umask = 027));"
             }
             _ => {
                 "RSD_LOG_LIMITED(1, 60, 6, \"%d\", 1);\n\
                  rsd_options o = {}; o.size = sizeof o; rsd_log(3, \"x\");\n\
+                 rsd_command_options d = {}; d.size = sizeof d; d.daemon = &o; int c = 0; char *v[] = { 0 };\n\
+                 if (rsd_command(&c, v, &d) != RSD_IS_DAEMON) return 1;\n\
                  return rsd_daemonize(&o);"
             }
         };

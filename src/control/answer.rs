@@ -15,19 +15,20 @@ pub struct Answer {
     is_in_line: bool,
     /// How many bytes were printed.
     length: usize,
-    ended: Ended,
-}
-
-enum Ended {
-    Well,
-    Failed(Line),
-    /// Not all of the text is there.
-    Incomplete(&'static [u8]),
+    has_failed: bool,
+    /// Why.
+    reason: Bytes,
 }
 
 impl Answer {
     pub const fn new() -> Self {
-        Answer { text: Bytes::new(), is_in_line: false, length: 0, ended: Ended::Well }
+        Answer {
+            text: Bytes::new(),
+            is_in_line: false,
+            length: 0,
+            has_failed: false,
+            reason: Bytes::new(),
+        }
     }
 
     pub fn print(&mut self, text: &[u8]) -> Result<()> {
@@ -38,7 +39,7 @@ impl Answer {
             self.put(line).inspect_err(|_| self.miss()).or_cannot("keep an answer")?;
         }
         if fitting.len() < text.len() {
-            self.ended = Ended::Incomplete(b"the text is too long, and was cut");
+            self.fail(b"the text is too long, and was cut");
             return Err(Error::new(Errno::EMSGSIZE, &[b"the text of the answer is too long"]));
         }
         Ok(())
@@ -69,12 +70,15 @@ impl Answer {
     pub fn fail(&mut self, reason: &[u8]) {
         let mut line = Line::new();
         line.push(reason);
-        self.ended = Ended::Failed(line);
+        self.has_failed = true;
+        self.reason = Bytes::new();
+        // Without memory there is no answer at all.
+        let _ = self.reason.push(line.as_bytes());
     }
 
     /// Some of the text could not be made.
     pub fn miss(&mut self) {
-        self.ended = Ended::Incomplete(b"a part of the text is missing: no memory");
+        self.fail(b"a part of the text is missing: no memory");
     }
 
     /// All that is to be sent.
@@ -82,13 +86,13 @@ impl Answer {
         if self.is_in_line {
             self.text.push(b"\n")?;
         }
-        let (reason, error): (&[u8], &[u8]) = match &self.ended {
-            Ended::Well => (b"ok", b""),
-            Ended::Failed(reason) => (reason.as_bytes(), b"error "),
-            Ended::Incomplete(why) => (why, b"error "),
-        };
-        self.text.push(error)?;
-        self.text.push(reason)?;
+        match self.has_failed {
+            true => {
+                self.text.push(b"error ")?;
+                self.text.push(self.reason.as_slice())?;
+            }
+            false => self.text.push(b"ok")?,
+        }
         self.text.push(b"\n")?;
         Ok(self.text)
     }

@@ -15,7 +15,7 @@ use crate::{
         callback::Callback,
         file::Text,
         memory::{Buffer, Table},
-        socket::Peer,
+        stream::Peer,
         thread::Mutex,
     },
 };

@@ -12,7 +12,8 @@ use crate::{
     sys::{
         memory::Bytes,
         process::monotonic_ms,
-        socket::{self, Peer},
+        socket,
+        stream::{self, Peer},
     },
 };
 
@@ -278,7 +279,7 @@ impl Connection {
     pub fn close(self) {
         if let Ok(socket) = self.socket.get() {
             poller::remove(socket);
-            socket::shut_down(socket);
+            stream::shut_down(socket);
         }
     }
 }

@@ -20,7 +20,7 @@ use crate::{
     sys::{
         file::{self, PathBuffer},
         load::Identity,
-        socket::{self, Address, Peer},
+        stream::{self, Address, Peer},
     },
 };
 
@@ -68,24 +68,23 @@ impl Listener {
             uid: uid.unwrap_or_else(geteuid),
             gid: gid.unwrap_or_else(getegid),
         };
-        let socket = socket::stream().or_cannot("make a socket")?;
+        let socket = stream::never_waits().or_cannot("make a socket")?;
         let path = match path.to_bytes() {
             [b'@', name @ ..] => {
                 let address = Address::name(name).or_cannot_at("bind", path)?;
                 address.bind(socket.as_fd()).map_err(|errno| in_use(errno, path))?;
-                socket::listen(socket.as_fd()).or_cannot_at("listen on", path)?;
+                stream::listen(socket.as_fd()).or_cannot_at("listen on", path)?;
                 None
             }
             _ => Some(bind(path, socket.as_fd(), &permissions)?),
         };
-        let kept = Kept::new(socket);
-        if kept.is_err() {
-            path.map(remove);
-            return Err(kept.err().map_or(Errno::EBADF, |errno| errno))
-                .or_cannot("examine a socket");
+        match Kept::new(socket) {
+            Ok(socket) => Ok(Listener { socket, permissions, path, is_paused: false }),
+            Err(errno) => {
+                path.into_iter().for_each(remove);
+                Err(errno).or_cannot("examine a socket")
+            }
         }
-        let socket = kept.or_cannot("examine a socket")?;
-        Ok(Listener { socket, permissions, path, is_paused: false })
     }
 
     /// What a client may do. None: nothing.
@@ -98,7 +97,7 @@ impl Listener {
         }
         let group = gid.as_raw();
         let is_in_group =
-            || group != OVERFLOW_ID && (peer.gid == group || socket::is_peer_in(client, group));
+            || group != OVERFLOW_ID && (peer.gid == group || stream::is_peer_in(client, group));
         // As for a file: who is in the group is none of the others.
         if is_in_group() {
             return mode.contains(Mode::S_IWGRP).then_some(Access::Everything);
@@ -108,12 +107,12 @@ impl Listener {
 
     /// A client that waits, and what it may do.
     pub fn accept(&self) -> nix::Result<Option<(OwnedFd, Peer, Access)>> {
-        let client = match socket::accept(self.socket.get()?) {
+        let client = match stream::accept(self.socket.get()?) {
             // Nobody, or somebody who is gone.
             Err(Errno::EAGAIN | Errno::ECONNABORTED | Errno::EINTR) => return Ok(None),
             client => client?,
         };
-        let peer = socket::peer(client.as_fd())?;
+        let peer = stream::peer(client.as_fd())?;
         let access = self.access(client.as_fd(), &peer);
         Ok(access.map(|access| (client, peer, access)))
     }
@@ -143,12 +142,12 @@ impl Listener {
     /// No client can connect any more, and those that wait are turned away, also where a forked child has a
     /// copy of the descriptor.
     pub fn close(self) {
-        self.path.map(remove);
+        self.path.into_iter().for_each(remove);
         if let Ok(socket) = self.socket.get() {
             poller::remove(socket);
-            socket::shut_down(socket);
-            while let Ok(client) = socket::accept(socket) {
-                socket::shut_down(client.as_fd());
+            stream::shut_down(socket);
+            while let Ok(client) = stream::accept(socket) {
+                stream::shut_down(client.as_fd());
             }
         }
     }
@@ -246,7 +245,7 @@ fn finish(place: &Place, socket: BorrowedFd, permissions: &Permissions) -> Resul
         fchownat(bound.as_fd(), c"", uid, gid, AtFlags::AT_EMPTY_PATH)
             .map_err(place.cannot("set the owner of"))?;
     }
-    socket::listen(socket).map_err(place.cannot("listen on"))?;
+    stream::listen(socket).map_err(place.cannot("listen on"))?;
     Ok(Identity::from(stat))
 }
 

@@ -74,7 +74,10 @@ impl<'a> Plan<'a> {
             plan.directory = Some(open_directory(path)?);
         }
         if let Some(path) = options.pidfile {
-            plan.place = Some(place(path, options.pidfile_may_be_name)?);
+            let mut buffer = PathBuffer::new();
+            let may_be_name = options.pidfile_may_be_name;
+            let path = if may_be_name { pidfile_path(path, &mut buffer)? } else { path };
+            plan.place = Some(Place::fixed(path)?);
         }
         if let Some(path) = options.log_file {
             plan.log = Some(stdio::open_log(path, options.log_file_mode)?);
@@ -157,7 +160,9 @@ impl<'a> Plan<'a> {
         let log = self.log.as_ref().map(AsFd::as_fd);
         let output = log.or(log::stdio()).unwrap_or(self.null.as_fd());
         let mut later = None;
-        match self.options.stdio {
+        let stays = self.options.foreground && self.options.log_file.is_none();
+        let default = if stays { Stdio::Kept } else { Stdio::Redirected };
+        match self.options.stdio.unwrap_or(default) {
             Stdio::Kept => {}
             Stdio::Redirected => {
                 stdio::redirect_input(&self.null)?;
@@ -192,15 +197,13 @@ fn open_directory(path: &CStr) -> Result<OwnedFd> {
     file::open(path, flags, Mode::empty()).or_cannot_at("open the working directory", path)
 }
 
-/// A path, or where allowed a name: "mydaemon" is /run/mydaemon.pid.
+/// A path, or a name: "mydaemon" is /run/mydaemon.pid.
 #[inline(never)]
-fn place(path: &CStr, may_be_name: bool) -> Result<Place> {
+pub fn pidfile_path<'a>(path: &'a CStr, buffer: &'a mut PathBuffer) -> Result<&'a CStr> {
     let bytes = path.to_bytes();
-    if !may_be_name || bytes.contains(&b'/') || bytes.is_empty() {
-        return Place::fixed(path);
+    if bytes.contains(&b'/') || bytes.is_empty() {
+        return Ok(path);
     }
     let ending: &[u8] = if bytes.ends_with(b".pid") { b"" } else { b".pid" };
-    let mut buffer = PathBuffer::new();
-    let path = buffer.join(&[b"/run/", bytes, ending]).or_cannot_at("use the path", path)?;
-    Place::fixed(path)
+    buffer.join(&[b"/run/", bytes, ending]).or_cannot_at("use the path", path)
 }

@@ -213,7 +213,7 @@ pub unsafe extern "C" fn rsd_fail(status: c_int, text: *const c_char) -> c_int {
 /// # Safety
 /// The strings are NULL or C strings, and `keep_fds` has `keep_fds_count` entries, for 'a.
 #[inline(never)]
-unsafe fn convert<'a>(c: &rsd_options, options: &mut Options<'a>) -> Result<()> {
+pub(super) unsafe fn convert<'a>(c: &rsd_options, options: &mut Options<'a>) -> Result<()> {
     // SAFETY: our contract.
     let string = |string| unsafe { optional::<'a>(string) };
     let mode = |bits: c_uint, name: &str| match Mode::from_bits(bits) {
@@ -250,11 +250,11 @@ unsafe fn convert<'a>(c: &rsd_options, options: &mut Options<'a>) -> Result<()> 
         _ => return Err(Error::invalid("umask is out of range")),
     };
     options.stdio = match c.stdio {
-        RSD_STDIO_DEFAULT if c.foreground != 0 && c.log_file.is_null() => Stdio::Kept,
-        RSD_STDIO_DEFAULT | RSD_STDIO_REDIRECT => Stdio::Redirected,
-        RSD_STDIO_KEEP if c.log_file.is_null() => Stdio::Kept,
+        RSD_STDIO_DEFAULT => None,
+        RSD_STDIO_REDIRECT => Some(Stdio::Redirected),
+        RSD_STDIO_KEEP if c.log_file.is_null() => Some(Stdio::Kept),
         RSD_STDIO_KEEP => return Err(Error::invalid("log_file has no use with RSD_STDIO_KEEP")),
-        RSD_STDIO_KEEP_UNTIL_READY => Stdio::KeptUntilReady,
+        RSD_STDIO_KEEP_UNTIL_READY => Some(Stdio::KeptUntilReady),
         _ => return Err(Error::invalid("stdio is out of range")),
     };
     options.log_file = string(c.log_file);

@@ -7,9 +7,7 @@ use std::{
     thread::yield_now,
 };
 
-use nix::errno::Errno;
-
-use super::{ATTEMPTS, Place, Style, already_running, busy, open_existing, refused, write_pid};
+use super::{ATTEMPTS, Place, Style, already_running, busy, hard_linked, open_to_take, write_pid};
 use crate::{
     error::{Error, Result},
     sys::file::{self, Lock},
@@ -18,13 +16,13 @@ use crate::{
 /// Locks the existing file; `otherwise` is why no new one could be made.
 pub fn lock(place: &Place, style: &Style, otherwise: Error) -> Result<OwnedFd> {
     for _ in 0..ATTEMPTS {
-        let Some(file) = open_existing(place, style)? else {
+        let Some(file) = open_to_take(place, style)? else {
             return Err(otherwise);
         };
         if file::try_lock(file.as_fd(), Lock::Exclusive).map_err(place.cannot("lock"))? {
             let stat = file::fstat(file.as_fd()).map_err(place.cannot("examine"))?;
             if stat.st_nlink > 1 {
-                return Err(refused(Errno::EMLINK, place.shown(), b"it has hard links"));
+                return Err(hard_linked(place));
             }
             if place.is(&stat) {
                 style.apply(place, file.as_fd())?;

@@ -322,6 +322,15 @@ pub fn pidfd_open(pid: libc::pid_t) -> nix::Result<OwnedFd> {
     file::above_stdio(file::owned(fd as i32)?)
 }
 
+/// Sends a signal to the process of a pidfd and to no other that has its number by now (Linux 5.1).
+/// 0 only asks whether that were possible.
+pub fn pidfd_send_signal(pidfd: BorrowedFd, signo: c_int) -> nix::Result<()> {
+    let (fd, info) = (pidfd.as_raw_fd(), ptr::null::<libc::siginfo_t>());
+    // SAFETY: NULL stands for what kill(2) tells.
+    let sent = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd, signo, info, 0) };
+    check(sent as i32).map(drop)
+}
+
 /// Whether orphaned descendants become children of this process (PR_SET_CHILD_SUBREAPER).
 pub fn is_subreaper() -> bool {
     let mut set: libc::c_int = 0;

@@ -1,53 +1,89 @@
 /*
- * A client of a control socket as a user of its own.
+ * usage: control_client PATH COMMAND SIZE TIMEOUT_MS [HOW...]
  *
- * usage: control_client PATH UID GID GROUPS LINE   (GROUPS: numbers with commas between, or "")
- *
- * Prints all that is answered, or the name of the errno of connect(2). PATH may be "@NAME".
+ * Asks, and prints to descriptor 100 "RESULT ERRNO SENTENCE", in another line the reply. Its descriptors
+ * must be the same afterwards, and nothing may be written behind the reply.
  */
+#include <err.h>
 #include <errno.h>
-#include <grp.h>
-#include <stddef.h>
+#include <fcntl.h>
+#include <rsdaemon.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
+#include <sys/resource.h>
+#include <sys/time.h>
 #include <unistd.h>
+
+#define OUTPUT 100
+
+static volatile sig_atomic_t interrupted;
+
+static void interrupt(int signo)
+{
+    (void)signo;
+    interrupted++;
+}
+
+static int descriptors(void)
+{
+    int count = 0;
+    for (int fd = 0; fd < 256; fd++)
+        count += fcntl(fd, F_GETFD) != -1;
+    return count;
+}
 
 int main(int argc, char *argv[])
 {
-    struct sockaddr_un address = { .sun_family = AF_UNIX };
-    gid_t groups[16];
-    size_t count = 0;
-    char bytes[4096];
-    ssize_t got;
+    if (argc < 5)
+        errx(2, "usage");
+    size_t size = (size_t)strtoul(argv[3], NULL, 0);
+    char *room = malloc(size + 16), *reply = size == 0 ? NULL : room;
+    const char *path = argv[1], *command = argv[2];
 
-    if (argc != 6 || strlen(argv[1]) >= sizeof address.sun_path)
-        return 2;
-    for (char *group = strtok(argv[4], ","); group != NULL; group = strtok(NULL, ","))
-        groups[count++] = (gid_t)atoi(group);
-    if (setgroups(count, groups) == -1 || setgid((gid_t)atoi(argv[3])) == -1
-        || setuid((uid_t)atoi(argv[2])) == -1)
-        return 3;
-
-    strcpy(address.sun_path, argv[1]);
-    if (argv[1][0] == '@')
-        address.sun_path[0] = '\0';
-    socklen_t length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(argv[1])
-                                   + (argv[1][0] != '@'));
-    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
-    if (connect(fd, (struct sockaddr *)&address, length) == -1) {
-        puts(strerrorname_np(errno));
-        return 0;
+    memset(room, '#', size + 16);
+    if (dup2(1, OUTPUT) == -1)
+        err(2, "dup2");
+    for (int i = 5; i < argc; i++) {
+        struct sigaction action = { .sa_handler = interrupt };
+        struct itimerval often = { { 0, 2000 }, { 0, 2000 } };
+        if (strcmp(argv[i], "storm") == 0) {
+            sigaction(SIGALRM, &action, NULL);
+            setitimer(ITIMER_REAL, &often, NULL);
+        } else if (strcmp(argv[i], "nobody") == 0) {
+            if (setresuid(65534, 65534, 65534) == -1)
+                err(2, "setresuid");
+        } else if (strcmp(argv[i], "closed") == 0) {
+            close(0);
+            close(1);
+            close(2);
+        } else if (strcmp(argv[i], "full") == 0) {
+            struct rlimit limit = { 3, 3 };
+            setrlimit(RLIMIT_NOFILE, &limit);
+        } else if (strcmp(argv[i], "no-path") == 0) {
+            path = NULL;
+        } else if (strcmp(argv[i], "no-command") == 0) {
+            command = NULL;
+        } else if (strcmp(argv[i], "no-reply") == 0) {
+            reply = NULL;
+        }
     }
-    /* It may have been turned away already. */
-    send(fd, argv[5], strlen(argv[5]), MSG_NOSIGNAL);
-    send(fd, "\n", 1, MSG_NOSIGNAL);
-    shutdown(fd, SHUT_WR);
-    while ((got = read(fd, bytes, sizeof bytes)) > 0)
-        fwrite(bytes, 1, (size_t)got, stdout);
-    if (got == -1)
-        puts(strerrorname_np(errno));
+
+    int before = descriptors();
+    errno = 4711;
+    int result = rsd_control_request(path, command, reply, size, atoi(argv[4]));
+    int error = errno;
+    if (result != -1 && error != 4711)
+        dprintf(OUTPUT, "errno was changed by success\n");
+    if (descriptors() != before)
+        dprintf(OUTPUT, "descriptors are left\n");
+    for (size_t i = size; i < size + 16; i++)
+        if (room[i] != '#')
+            dprintf(OUTPUT, "written behind the reply\n");
+    dprintf(OUTPUT, "%d %d %s\n", result, result == -1 ? error : 0, result == -1 ? rsd_last_error() : "");
+    if (reply != NULL)
+        dprintf(OUTPUT, "%s", reply);
+    free(room);
     return 0;
 }

@@ -1,0 +1,442 @@
+//! A daemon's own command line: one word that says what to do, and the exit status that init scripts know.
+//! The only room that writes to stdout and stderr without being a log.
+
+use core::ffi::CStr;
+
+use nix::{errno::Errno, fcntl::AT_FDCWD, unistd::Pid};
+
+use crate::{
+    control::client,
+    daemonize,
+    error::{self, Error, Line, OrCannot, Result},
+    lifecycle,
+    sys::{
+        arguments::MainArguments,
+        file::{self, PathBuffer},
+        memory::Buffer,
+        process, signal,
+    },
+};
+
+// What LSB has init scripts leave with.
+const DONE: i32 = 0;
+const FAILED: i32 = 1;
+const MISUSED: i32 = 2;
+const NOT_IMPLEMENTED: i32 = 3;
+const NOT_ALLOWED: i32 = 4;
+const NOT_RUNNING: i32 = 7;
+
+const RUNS: i32 = 0;
+const LEFT_ITS_PIDFILE: i32 = 1;
+const RUNS_NOT: i32 = 3;
+const UNKNOWN: i32 = 4;
+
+const STOP_TIMEOUT_MS: u32 = 30_000;
+/// Who asks for the status wants to know whether the daemon answers now.
+const STATUS_TIMEOUT_MS: i32 = 5000;
+/// What is shown of a daemon's answer.
+const REPLY_MAX: usize = 8192;
+
+const HELP: &[&[u8]] = &[
+    b"",
+    b"commands:",
+    b"  start           go into the background, and leave when the daemon is ready (the default)",
+    b"  stop            end the daemon, and leave when it is gone",
+    b"  restart         stop, then start",
+    b"  reload          have it read its configuration again",
+    b"  status          tell whether it runs: 0 yes, 1 no, but its pid file is left, 3 no, 4 unknown",
+    b"  run             stay in the foreground",
+    b"",
+    b"options:",
+    b"  --pidfile PATH  the pid file; a name stands for /run/NAME.pid",
+    b"  --user USER     the user to become",
+    b"  --foreground    start without going into the background",
+    b"  --help          tell this",
+];
+
+/// What the program says besides how its daemon is started.
+pub struct Options<'a> {
+    pub control: Option<&'a CStr>,
+    pub usage: Option<&'a CStr>,
+    pub timeout_ms: Option<u32>,
+    pub kills: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Word {
+    Start,
+    Stop,
+    Restart,
+    Reload,
+    Status,
+    Run,
+}
+
+impl Word {
+    fn new(argument: &[u8]) -> Option<Self> {
+        Some(match argument {
+            b"start" => Word::Start,
+            b"stop" => Word::Stop,
+            b"restart" => Word::Restart,
+            b"reload" => Word::Reload,
+            b"status" => Word::Status,
+            b"run" => Word::Run,
+            _ => return None,
+        })
+    }
+}
+
+/// What stands on the command line.
+#[derive(Default)]
+struct Asked<'a> {
+    word: Option<Word>,
+    pidfile: Option<&'a CStr>,
+    user: Option<&'a CStr>,
+    in_foreground: bool,
+    for_help: bool,
+}
+
+enum Wrong<'a> {
+    Unknown(&'a CStr),
+    NoValue(&'static [u8]),
+}
+
+impl<'a> Asked<'a> {
+    /// Takes out what is understood.
+    #[inline(never)]
+    fn take(arguments: &mut MainArguments<'a>) -> core::result::Result<Self, Wrong<'a>> {
+        let mut asked = Asked::default();
+        let mut index = 1;
+        let mut may_be_value = false;
+        while let Some(argument) = arguments.get(index) {
+            let bytes = argument.to_bytes();
+            if bytes == b"--" {
+                break;
+            }
+            let is_understood = match bytes {
+                b"--foreground" => {
+                    asked.in_foreground = true;
+                    true
+                }
+                b"--help" => {
+                    asked.for_help = true;
+                    true
+                }
+                _ if asked.word.is_none() => {
+                    asked.word = Word::new(bytes);
+                    asked.word.is_some()
+                }
+                _ => false,
+            };
+            if is_understood {
+                arguments.remove(index);
+            } else if let Some(path) = value(b"--pidfile", arguments, index)? {
+                asked.pidfile = Some(path);
+            } else if let Some(user) = value(b"--user", arguments, index)? {
+                asked.user = Some(user);
+            } else {
+                let is_option = bytes.starts_with(b"-") && bytes != b"-";
+                if !is_option && !may_be_value && asked.word.is_none() {
+                    return Err(Wrong::Unknown(argument));
+                }
+                may_be_value = is_option && !bytes.contains(&b'=');
+                index += 1;
+                continue;
+            }
+            may_be_value = false;
+        }
+        Ok(asked)
+    }
+}
+
+/// The value of the option that stands here, if it does: then both are taken out.
+fn value<'a>(
+    name: &'static [u8],
+    arguments: &mut MainArguments<'a>,
+    index: usize,
+) -> core::result::Result<Option<&'a CStr>, Wrong<'a>> {
+    let argument = arguments.get(index).unwrap_or_default();
+    let value = match argument.to_bytes_with_nul().strip_prefix(name) {
+        Some(b"\0") => {
+            arguments.remove(index);
+            arguments.get(index)
+        }
+        Some([b'=', rest @ ..]) => CStr::from_bytes_until_nul(rest).ok(),
+        _ => return Ok(None),
+    };
+    arguments.remove(index);
+    match value {
+        Some(value) if !value.is_empty() => Ok(Some(value)),
+        _ => Err(Wrong::NoValue(name)),
+    }
+}
+
+/// `rsd_command`: the exit status. `None`: this process is the daemon.
+pub fn run<'a>(
+    arguments: &mut MainArguments<'a>,
+    options: &Options<'a>,
+    mut start: daemonize::Options<'a>,
+) -> Option<i32> {
+    let name = start.name.unwrap_or(process::name());
+    let voice = Voice { name: name.to_bytes() };
+    let asked = match Asked::take(arguments) {
+        Ok(asked) => asked,
+        Err(Wrong::Unknown(word)) => {
+            voice.complain(&[b"unknown command: ", word.to_bytes(), b"; see --help"]);
+            return Some(MISUSED);
+        }
+        Err(Wrong::NoValue(option)) => {
+            voice.complain(&[option, b" lacks its value; see --help"]);
+            return Some(MISUSED);
+        }
+    };
+    if asked.for_help {
+        voice.help(options.usage);
+        return Some(DONE);
+    }
+    let word = asked.word.unwrap_or(Word::Start);
+    // In front of the text of rsd_fail(), too.
+    start.name = Some(name);
+    start.pidfile = asked.pidfile.or(start.pidfile);
+    start.user = asked.user.or(start.user);
+    start.foreground |= asked.in_foreground || word == Word::Run;
+    let mut buffer = PathBuffer::new();
+    let pidfile = match daemonize::pidfile_path(start.pidfile.unwrap_or_default(), &mut buffer) {
+        Ok(pidfile) => pidfile,
+        Err(error) => return Some(voice.failed(&error)),
+    };
+    let daemon = Daemon { voice, pidfile, options };
+    match word {
+        Word::Start | Word::Run => daemon.start(&start),
+        Word::Restart => match daemon.stop() {
+            DONE => daemon.start(&start),
+            failed => Some(failed),
+        },
+        Word::Stop => Some(daemon.stop()),
+        Word::Reload => Some(daemon.reload()),
+        Word::Status => Some(daemon.status()),
+    }
+}
+
+/// A failure before anything is known of the daemon: its sentence is written, too.
+pub fn explained<T>(result: Result<T>) -> Result<T> {
+    if let Err(error) = &result {
+        Voice { name: process::name().to_bytes() }.failed(error);
+    }
+    result
+}
+
+struct Daemon<'a> {
+    voice: Voice<'a>,
+    pidfile: &'a CStr,
+    options: &'a Options<'a>,
+}
+
+impl Daemon<'_> {
+    #[inline(never)]
+    fn start(&self, start: &daemonize::Options) -> Option<i32> {
+        let Err(error) = daemonize::daemonize_with(start) else {
+            return None;
+        };
+        // In the foreground the daemon that was asked for does not run, although another one does.
+        if error.0 == Errno::EEXIST && !start.foreground {
+            let mut holder = None;
+            error::keeping_sentence(|| holder = lifecycle::holder(self.pidfile).ok().flatten());
+            if let Some(pid) = holder {
+                self.voice.tell(&[b"already running as pid ", number(pid).as_bytes()]);
+                return Some(DONE);
+            }
+        }
+        Some(self.voice.failed(&error))
+    }
+
+    #[inline(never)]
+    fn stop(&self) -> i32 {
+        match lifecycle::stop(self.pidfile, self.timeout_ms(), self.options.kills) {
+            Ok(Some(pid)) => self.voice.tell(&[b"stopped, it was pid ", number(pid).as_bytes()]),
+            Ok(None) => self.voice.tell(&[b"not running"]),
+            Err(error) => return self.voice.failed(&error),
+        }
+        DONE
+    }
+
+    #[inline(never)]
+    fn reload(&self) -> i32 {
+        match lifecycle::holder(self.pidfile) {
+            Ok(None) => {
+                self.voice.complain(&[b"not running"]);
+                NOT_RUNNING
+            }
+            // Who may ask need not be allowed to read the pid file.
+            _ if self.options.control.is_some() => self.reload_by_control(),
+            Ok(Some(_)) => self.reload_by_signal(),
+            Err(error) => self.voice.failed(&error),
+        }
+    }
+
+    fn reload_by_control(&self) -> i32 {
+        match self.ask(b"reload", self.timeout_ms()) {
+            Ok(()) => {
+                self.voice.tell(&[b"reloaded"]);
+                DONE
+            }
+            Err(error) => self.voice.failed(&error),
+        }
+    }
+
+    fn reload_by_signal(&self) -> i32 {
+        match lifecycle::signal_if_caught(self.pidfile, libc::SIGHUP) {
+            Ok(Some(pid)) => {
+                self.voice.tell(&[b"asked pid ", number(pid).as_bytes(), b" to reload"]);
+                DONE
+            }
+            Ok(None) => {
+                self.voice.complain(&[b"cannot reload: it has no handler for SIGHUP"]);
+                NOT_IMPLEMENTED
+            }
+            Err(error) => self.voice.failed(&error),
+        }
+    }
+
+    #[inline(never)]
+    fn status(&self) -> i32 {
+        let voice = &self.voice;
+        match self.holder_or_left() {
+            Ok(Found::Holder(pid)) => {
+                voice.tell(&[b"running as pid ", number(pid).as_bytes()]);
+                if self.options.control.is_some() {
+                    if let Err(error) = self.ask(b"status", STATUS_TIMEOUT_MS) {
+                        voice.failed(&error);
+                    }
+                }
+                RUNS
+            }
+            Ok(Found::Nobody) => {
+                voice.tell(&[b"not running"]);
+                RUNS_NOT
+            }
+            Ok(Found::Left) => {
+                voice.tell(&[b"not running, but its pid file is left: ", self.pidfile.to_bytes()]);
+                LEFT_ITS_PIDFILE
+            }
+            Err(error) => {
+                voice.failed(&error);
+                UNKNOWN
+            }
+        }
+    }
+
+    fn holder_or_left(&self) -> Result<Found> {
+        if let Some(pid) = lifecycle::holder(self.pidfile)? {
+            return Ok(Found::Holder(pid));
+        }
+        match file::lstat_at(AT_FDCWD, self.pidfile) {
+            // Where it could not be removed, the end of a daemon has emptied it.
+            Ok(stat) if stat.st_size > 0 => {
+                // It may be that of a daemon that has been started meanwhile.
+                Ok(lifecycle::holder(self.pidfile)?.map_or(Found::Left, Found::Holder))
+            }
+            Ok(_) | Err(Errno::ENOENT | Errno::ENOTDIR) => Ok(Found::Nobody),
+            Err(errno) => Err(errno).or_cannot_at("examine", self.pidfile),
+        }
+    }
+
+    /// Asks on the control socket, and shows the answer.
+    fn ask(&self, command: &[u8], timeout_ms: i32) -> Result<()> {
+        let control = self.options.control.unwrap_or_default();
+        let mut reply = [0; REPLY_MAX];
+        let asked = client::request(control, command, &mut reply, timeout_ms);
+        let reply = reply.split(|&byte| byte == 0).next().unwrap_or_default();
+        if !reply.is_empty() {
+            let lines = reply.strip_suffix(b"\n").unwrap_or(reply).split(|&byte| byte == b'\n');
+            lines.for_each(|line| put(1, &[b"  ", line]));
+        }
+        asked.map(drop)
+    }
+
+    fn timeout_ms(&self) -> i32 {
+        self.options.timeout_ms.unwrap_or(STOP_TIMEOUT_MS).min(i32::MAX as u32) as i32
+    }
+}
+
+enum Found {
+    Holder(Pid),
+    Nobody,
+    /// A pid file that nobody holds.
+    Left,
+}
+
+fn number(pid: Pid) -> Line {
+    let mut line = Line::new();
+    line.push_number(pid.as_raw() as u32);
+    line
+}
+
+/// Writes in the name of the daemon.
+struct Voice<'a> {
+    name: &'a [u8],
+}
+
+impl Voice<'_> {
+    fn tell(&self, pieces: &[&[u8]]) {
+        self.say(1, pieces);
+    }
+
+    fn complain(&self, pieces: &[&[u8]]) {
+        self.say(2, pieces);
+    }
+
+    /// The exit status for this failure, of which this is said.
+    #[inline(never)]
+    fn failed(&self, error: &Error) -> i32 {
+        self.complain(&[error::told(error).as_bytes()]);
+        match error.0 {
+            Errno::EPERM | Errno::EACCES => NOT_ALLOWED,
+            _ => FAILED,
+        }
+    }
+
+    fn say(&self, fd: i32, pieces: &[&[u8]]) {
+        let mut line = Line::new();
+        pieces.iter().for_each(|piece| line.push(piece));
+        put(fd, &[self.name, b": ", line.as_bytes()]);
+    }
+
+    #[inline(never)]
+    fn help(&self, usage: Option<&CStr>) {
+        put(1, &[b"usage: ", self.name, b" [COMMAND] [OPTION]... [ARGUMENT]..."]);
+        HELP.iter().for_each(|line| put(1, &[line]));
+        let usage = usage.map_or(&b""[..], CStr::to_bytes);
+        let usage = usage.strip_suffix(b"\n").unwrap_or(usage);
+        if !usage.is_empty() {
+            put(1, &[]);
+            usage.split(|&byte| byte == b'\n').for_each(|line| put(1, &[line]));
+        }
+    }
+}
+
+/// One line in one write, after what stdio has buffered. Nobody need read it.
+#[inline(never)]
+fn put(fd: i32, pieces: &[&[u8]]) {
+    let mut line = Buffer::<{ error::SENTENCE_MAX + REPLY_MAX }>::new();
+    for piece in pieces {
+        line.push(piece);
+    }
+    line.truncate(error::SENTENCE_MAX + REPLY_MAX - 1);
+    line.push(b"\n");
+    let _ = signal::without(libc::SIGPIPE, Errno::EPIPE, || {
+        process::flush_stdio();
+        let mut rest = Some(line.as_bytes());
+        while let Some(text) = rest {
+            rest = write_some(fd, text);
+        }
+        // Either may have raised it.
+        Err::<(), _>(Errno::EPIPE)
+    });
+}
+
+/// What is left to be written; `None`: nothing, or it cannot be.
+fn write_some(fd: i32, text: &[u8]) -> Option<&[u8]> {
+    let count = file::write(file::borrowed(fd)?, text).ok()?;
+    text.get(count..).filter(|rest| count > 0 && !rest.is_empty())
+}
