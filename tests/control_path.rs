@@ -68,9 +68,10 @@ fn without_proc_it_works_or_says_why_not() {
 #[test]
 fn never_do_two_serve_one_path_however_many_want_to_and_are_killed() {
     let folder = Folder::new();
-    let time = if test_with() == "valgrind" { "5000" } else { "3000" };
+    let [time, pause] =
+        if test_with() == "valgrind" { ["6000", "400000"] } else { ["3000", "6000"] };
     let mut fight = command(&program(&folder, "control_fight"));
-    let output = succeed(fight.args(["4", time]).current_dir(&folder));
+    let output = succeed(fight.args(["4", time, pause]).current_dir(&folder));
     let told = text(&output.stdout);
     eprint!("{told}");
     let numbers = told.split(|c: char| !c.is_ascii_digit()).filter_map(|n| n.parse::<u32>().ok());

@@ -1,7 +1,7 @@
 /*
  * Processes that all want to serve the same path, and are killed at any moment.
  *
- * usage: control_fight PROCESSES MILLISECONDS
+ * usage: control_fight PROCESSES MILLISECONDS PAUSE   (the longest between two kills, in microseconds)
  *
  * Prints how often one has served it, was turned away, and was killed.
  */
@@ -89,7 +89,7 @@ int main(int argc, char *argv[])
 {
     unsigned int seed = 1;
     int killed = 0, status;
-    if (argc != 3 || (count = atoi(argv[1])) > 16)
+    if (argc != 4 || (count = atoi(argv[1])) > 16)
         return 2;
     long long end = now_us() + 1000LL * atoi(argv[2]);
     all = mmap(NULL, sizeof *all, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -97,7 +97,7 @@ int main(int argc, char *argv[])
     for (int slot = 0; slot < count; slot++)
         start(slot, seed++);
     while (now_us() < end) {
-        usleep((useconds_t)(rand_r(&seed) % 6000));
+        usleep((useconds_t)(rand_r(&seed) % (unsigned)atoi(argv[3])));
         kill(all->pids[rand_r(&seed) % (unsigned)count], SIGKILL);
         for (pid_t child; (child = waitpid(-1, &status, WNOHANG)) > 0;) {
             int slot = 0;
