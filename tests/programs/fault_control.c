@@ -112,7 +112,8 @@ int main(void)
         rsd_close_control();
         return say(sentence);
     }
-    for (long end = now_ms() + 1300; answered == 0 && now_ms() < end;)
+    long end = now_ms() + 1150; /* after a second without descriptors it is tried again */
+    for (int tries = 0; answered == 0 && tries < 3 && now_ms() < end; tries++)
         answered = is_answered(end);
     if (answered == -1) {
         char sentence[400];
