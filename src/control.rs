@@ -9,7 +9,10 @@ mod listener;
 mod words;
 
 use core::ffi::{CStr, c_uint};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::{
+    os::fd::OwnedFd,
+    sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
+};
 
 use nix::{errno::Errno, sys::stat::Mode};
 
@@ -45,6 +48,12 @@ const CLIENTS_ALWAYS: usize = 8;
 
 /// How long the listener is left alone where there is no descriptor for a client.
 const PAUSE_MS: i64 = 1000;
+
+/// How many callbacks may wait for something at a time: each lies upon the other on the stack.
+const SERVED_MAX: usize = 16;
+
+/// How many connections there were, also in the processes that this one was forked from.
+static SERIAL: AtomicU32 = AtomicU32::new(0);
 
 /// A request of a client.
 pub struct Request {
@@ -90,9 +99,9 @@ struct Control {
     listener: Option<Listener>,
     clients: Table<Connection>,
     client_count: usize,
-    /// How many there were.
-    serial: u32,
-    /// How many of them may have a line that was read and not served.
+    /// How many requests the program is serving.
+    served_count: usize,
+    /// How many clients have a line that was read and not served, or more.
     due_count: usize,
     /// No client has an earlier deadline.
     deadline: Option<i64>,
@@ -164,8 +173,9 @@ pub fn let_go_of_parents() {
 /// The descriptors of the main loop were lost: adds ours again.
 pub fn watch_again() {
     CONTROL.with(|control| {
-        if let Some(listener) = &control.listener {
-            let _ = listener.attend();
+        // Where the program has closed it, too, it is lost, and can be opened anew.
+        if let Some(lost) = control.listener.take_if(|listener| listener.attend().is_err()) {
+            lost.close();
         }
         control.close_those(|number, client| client.attend(number).is_err());
         control.arm();
@@ -189,7 +199,7 @@ pub fn is_ready(number: usize) -> Option<Called> {
 pub fn look_again() -> Option<Called> {
     serve(CONTROL.with(|control| {
         control.look_at_time();
-        if control.due_count == 0 {
+        if control.due_count == 0 || control.is_full() {
             return None;
         }
         control.due_count -= 1;
@@ -201,7 +211,10 @@ pub fn look_again() -> Option<Called> {
 
 fn serve(mut request: Request) -> Option<Called> {
     let served = match commands::find(&request) {
-        Ok(Server::Program(callback)) => return Some(Called { request, callback }),
+        Ok(Server::Program(callback)) => {
+            CONTROL.with(|control| control.served_count += 1);
+            return Some(Called { request, callback });
+        }
         Ok(Server::Ours(serve)) => serve(&mut request),
         Err(error) => Err(error),
     };
@@ -221,8 +234,14 @@ fn serve(mut request: Request) -> Option<Called> {
     None
 }
 
+/// The program has served a request.
+pub fn called(request: Request) {
+    CONTROL.with(Control::release);
+    answer(request);
+}
+
 /// Sends the answer of a request that was served.
-pub fn answer(request: Request) {
+fn answer(request: Request) {
     let Request { connection, serial, answer, .. } = request;
     CONTROL.with(|control| control.answer(connection, serial, answer));
 }
@@ -310,30 +329,35 @@ impl Control {
         }
     }
 
-    /// Half of the descriptors stay for the program.
+    /// Another callback is not called before one of those that are waiting has returned.
     fn is_full(&self) -> bool {
+        self.served_count >= SERVED_MAX
+    }
+
+    /// One has returned.
+    fn release(&mut self) {
+        let was_full = self.is_full();
+        self.served_count = self.served_count.saturating_sub(1);
+        if was_full {
+            self.close_those(|number, client| client.is_held() && client.settle(number).is_err());
+            self.arm();
+        }
+    }
+
+    /// Half of the descriptors stay for the program.
+    fn is_crowded(&self) -> bool {
         let max = || (file::limit() >> 1).clamp(1, 1 << 20) as usize;
         self.client_count >= CLIENTS_ALWAYS && self.client_count >= max()
     }
 
     /// A new client, if there is one and room for it.
     fn accept(&mut self) -> Option<usize> {
-        if self.is_full() {
-            self.close_longest_idle();
-        }
-        let accepted = match self.listener.as_ref()?.accept() {
-            Err(Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM | Errno::ENOBUFS)
-                if self.client_count > 0 =>
-            {
-                self.close_longest_idle();
-                self.listener.as_ref()?.accept()
-            }
-            accepted => accepted,
-        };
+        let has_room = !self.is_crowded() || self.close_longest_idle();
+        let accepted = if has_room { self.accept_one() } else { Err(Errno::EMFILE) };
         let entered = match accepted {
             Ok(Some((socket, peer, access))) => {
-                self.serial = self.serial.wrapping_add(1);
-                let client = Connection::new(socket, peer, access, self.serial);
+                let serial = SERIAL.fetch_add(1, Relaxed);
+                let client = Connection::new(socket, peer, access, serial);
                 client.and_then(|client| self.enter(client))
             }
             Ok(None) => return None,
@@ -349,6 +373,18 @@ impl Control {
         entered.ok()
     }
 
+    fn accept_one(&mut self) -> nix::Result<Option<(OwnedFd, Peer, Access)>> {
+        let Some(listener) = &self.listener else { return Ok(None) };
+        match listener.accept() {
+            Err(Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM | Errno::ENOBUFS)
+                if self.close_longest_idle() =>
+            {
+                self.listener.as_ref().map_or(Ok(None), Listener::accept)
+            }
+            accepted => accepted,
+        }
+    }
+
     fn enter(&mut self, client: Connection) -> nix::Result<usize> {
         let number = self.clients.insert(client)?;
         self.client_count += 1;
@@ -360,16 +396,22 @@ impl Control {
     }
 
     fn is_ready(&mut self, number: usize) -> Option<Request> {
-        let next = self.clients.get(number)?.is_ready(number);
+        let is_full = self.is_full();
+        let client = self.clients.get(number)?;
+        if is_full && client.hold() {
+            return None;
+        }
+        let next = client.is_ready(number);
         self.next(number, next)
     }
 
-    /// For one that does something.
-    fn close_longest_idle(&mut self) {
-        let idle = self.clients.iter().filter(|(_, client)| client.is_idle());
-        if let Some((number, _)) = idle.min_by_key(|(_, client)| client.active_at) {
-            self.close_client(number);
-        }
+    /// For another one. Whether there was one that could be closed.
+    fn close_longest_idle(&mut self) -> bool {
+        let worths =
+            self.clients.iter().filter_map(|(number, client)| Some((client.worth()?, number)));
+        let Some((_, number)) = worths.min() else { return false };
+        self.close_client(number);
+        true
     }
 
     /// A request, if there is one for the program or us to serve.
@@ -409,7 +451,7 @@ impl Control {
         if is_due {
             self.due_count += 1;
         }
-        let now = is_due.then(monotonic_ms);
+        let now = (is_due && !self.is_full()).then(monotonic_ms);
         if let Some(at) = now.or(deadline) {
             self.hurry(at);
         }
@@ -425,9 +467,11 @@ impl Control {
 
     /// Looks at the time when it is next time for anything.
     fn arm(&mut self) {
+        self.due_count = self.clients.iter().filter(|(_, client)| client.is_due()).count();
+        let is_due = self.due_count > 0 && !self.is_full();
         let deadlines = self.clients.iter().filter_map(|(_, client)| client.deadline);
         let paused = self.listener.as_ref().is_some_and(Listener::is_paused);
-        let now = (self.due_count > 0).then(monotonic_ms);
+        let now = is_due.then(monotonic_ms);
         let resume = paused.then(|| monotonic_ms() + PAUSE_MS);
         self.deadline = deadlines.chain(now).chain(resume).min();
         let _ = poller::wake_at(Sleeper::Control, self.deadline);

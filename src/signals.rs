@@ -284,11 +284,13 @@ pub enum Met {
 
 /// Acts as if somebody had sent this signal. `may_end`: the default action is what is wanted.
 pub fn act_as(signo: c_int, (pid, uid): (i32, u32), may_end: bool) -> Met {
-    if signal::response(signo).0 & response::FLAGS != 0 {
+    let action = signal::action(signo);
+    // After its first time our handler may be gone. Any other was installed in its place.
+    let is_ours = action.is_ok_and(|action| action.is_ours() || action.is_default());
+    if is_ours && signal::response(signo).0 & response::FLAGS != 0 {
         signal::pretend(signo, pid, uid);
         return Met::Flag;
     }
-    let action = signal::action(signo);
     let is_met = action.is_ok_and(|action| {
         action.is_handler() && !action.is_ours() || may_end && action.is_default()
     });

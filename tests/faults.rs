@@ -140,6 +140,14 @@ fn signals_children_and_commands_work_or_say_why_not_whatever_fails() {
 
 #[cfg(target_arch = "x86_64")]
 #[test]
+fn a_control_socket_is_served_or_says_why_not_whatever_fails() {
+    let deadline = std::time::Duration::from_secs(4);
+    let output = "answered, nothing is left\n";
+    check(Program { deadline, ..in_foreground("fault_control", output) });
+}
+
+#[cfg(target_arch = "x86_64")]
+#[test]
 fn each_line_of_the_log_is_in_a_file_or_counted_as_lost_whatever_fails() {
     check(in_foreground("fault_log", "not accounted for: 0, twice: 0, torn: 0\n"));
 }

@@ -13,7 +13,7 @@ use crate::{
         memory::{Buffer, Bytes},
         process::monotonic_ms,
         socket,
-        stream::Peer,
+        stream::{self, Peer},
     },
 };
 
@@ -54,9 +54,12 @@ pub struct Connection {
     pub serial: u32,
     /// The client sends nothing more.
     has_ended: bool,
-    interest: Interest,
+    /// None: the main loop is told nothing of it.
+    interest: Option<Interest>,
     /// What was read of the next lines.
     line: Bytes,
+    /// There is a whole one in it.
+    has_line: bool,
     /// What of an answer is not sent yet.
     answer: Bytes,
     /// How much of it is.
@@ -85,8 +88,9 @@ impl Connection {
             stage: Stage::Listening,
             serial,
             has_ended: false,
-            interest: Interest::Readable,
+            interest: None,
             line: Bytes::new(),
+            has_line: false,
             answer: Bytes::new(),
             sent: 0,
             deadline: None,
@@ -95,15 +99,15 @@ impl Connection {
     }
 
     /// Has the main loop tell of it. Nothing of the program's ran since it was accepted.
-    pub fn begin(&self, number: usize) -> nix::Result<()> {
+    pub fn begin(&mut self, number: usize) -> nix::Result<()> {
         let socket = self.socket.unchecked().ok_or(Errno::EBADF)?;
+        self.interest = Some(Interest::Readable);
         poller::add(socket, Source::Client(number))
     }
 
     /// The same anew, since the descriptors of the main loop were lost.
     pub fn attend(&mut self, number: usize) -> nix::Result<()> {
-        self.interest = Interest::Readable;
-        poller::add(self.socket.get()?, Source::Client(number))?;
+        self.interest = None;
         self.settle(number)
     }
 
@@ -112,11 +116,15 @@ impl Connection {
         self.stage == Stage::Listening && !self.has_answer()
     }
 
+    /// Who may be closed for another one: idle ones, then those that take their answer; first who did nothing for
+    /// the longest time.
+    pub fn worth(&self) -> Option<(bool, i64)> {
+        (self.stage == Stage::Listening).then_some((self.has_answer(), self.active_at))
+    }
+
     /// A whole line was read and waits for its turn.
     pub fn is_due(&self) -> bool {
-        let has_line =
-            self.line.as_slice().contains(&b'\n') || self.has_ended && self.line.len() > 0;
-        self.is_idle() && has_line
+        self.is_idle() && self.has_line
     }
 
     /// It can be read from or written to, or the client is gone.
@@ -130,11 +138,11 @@ impl Connection {
             Stage::Listening => self.read(),
             // Another thread serves it meanwhile, and looks again then.
             Stage::Served => {
-                self.muffle(number);
+                self.muffle();
                 return Next::Nothing;
             }
             // Nothing else is told of it than that the client is gone.
-            Stage::Waiting(_) if self.interest == Interest::Nothing => Next::Close,
+            Stage::Waiting(_) if self.interest == Some(Interest::Nothing) => Next::Close,
             Stage::Waiting(_) => Next::Nothing,
         };
         match self.settle(number) {
@@ -143,11 +151,27 @@ impl Connection {
         }
     }
 
-    fn muffle(&mut self, number: usize) {
+    /// Also that the client is gone would be told again and again.
+    fn muffle(&mut self) {
         if let Ok(socket) = self.socket.get() {
-            let _ = poller::change(socket, Source::Client(number), Interest::Nothing);
-            self.interest = Interest::Nothing;
+            poller::remove(socket);
+            self.interest = None;
         }
+    }
+
+    /// Its next line has to wait, and it is not looked at before `settle`. Whether that is so: an answer
+    /// goes on.
+    pub fn hold(&mut self) -> bool {
+        let is_held = self.is_idle();
+        if is_held {
+            self.muffle();
+            self.deadline = None;
+        }
+        is_held
+    }
+
+    pub fn is_held(&self) -> bool {
+        self.is_idle() && self.interest.is_none()
     }
 
     /// Has the main loop tell what is of interest now, and no more.
@@ -164,9 +188,13 @@ impl Connection {
             let now = || monotonic_ms() + PATIENCE_MS;
             self.deadline = is_in_the_middle.then(|| self.deadline.unwrap_or_else(now));
         }
-        if interest != self.interest {
+        if self.interest.is_none() {
+            poller::add(self.socket.get()?, Source::Client(number))?;
+            self.interest = Some(Interest::Readable);
+        }
+        if self.interest != Some(interest) {
             poller::change(self.socket.get()?, Source::Client(number), interest)?;
-            self.interest = interest;
+            self.interest = Some(interest);
         }
         Ok(())
     }
@@ -186,6 +214,7 @@ impl Connection {
             self.active_at = monotonic_ms();
         }
         self.line = Bytes::new();
+        self.has_line = false;
         let bytes = bytes.as_bytes();
         let end = bytes.iter().position(|&byte| byte == b'\n');
         let (line, rest) = match end.and_then(|end| bytes.split_at_checked(end)) {
@@ -206,6 +235,7 @@ impl Connection {
         if self.line.push(rest).is_err() {
             return Next::Close;
         }
+        self.has_line = rest.contains(&b'\n') || self.has_ended && !rest.is_empty();
         self.deadline = None;
         self.stage = Stage::Served;
         match Words::of(line) {
@@ -250,7 +280,11 @@ impl Connection {
         Ok(())
     }
 
+    /// A forked child may have a copy of the descriptor, which must not keep the client.
     pub fn close(self) {
-        self.socket.close_after(poller::remove);
+        self.socket.close_after(|socket| {
+            poller::remove(socket);
+            stream::shut_down(socket);
+        });
     }
 }

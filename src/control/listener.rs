@@ -93,8 +93,9 @@ impl Listener {
         let group = gid.as_raw();
         let is_in_group =
             || group != OVERFLOW_ID && (peer.gid == group || stream::is_peer_in(client, group));
-        if mode.contains(Mode::S_IWGRP) && is_in_group() {
-            return Some(Access::Everything);
+        // As for a file: who is in the group is none of the others.
+        if is_in_group() {
+            return mode.contains(Mode::S_IWGRP).then_some(Access::Everything);
         }
         mode.contains(Mode::S_IWOTH).then_some(Access::Queries)
     }
@@ -133,10 +134,17 @@ impl Listener {
         self.is_paused
     }
 
-    /// No client can connect any more.
+    /// No client can connect any more, and those that wait are turned away, also where a forked child has a
+    /// copy of the descriptor.
     pub fn close(self) {
-        self.socket.close_after(poller::remove);
         self.path.into_iter().for_each(remove);
+        self.socket.close_after(|socket| {
+            poller::remove(socket);
+            stream::shut_down(socket);
+            while let Ok(client) = stream::accept(socket) {
+                stream::shut_down(client.as_fd());
+            }
+        });
     }
 }
 
@@ -203,7 +211,7 @@ fn bind_locked(place: &Place, socket: BorrowedFd, permissions: &Permissions) -> 
         bound => bound.map_err(place.cannot("bind"))?,
     }
     let made = finish(place, socket, permissions);
-    if made.is_err() {
+    if made.is_err_and(|error| error.0 != Errno::ESTALE) {
         let _ = place.unlink();
     }
     made

@@ -36,7 +36,9 @@ pub struct rsd_control_request {
 /// Called from rsd_dispatch() or rsd_wait() for a command that a client has sent.
 ///
 /// What it prints (rsd_control_print()) is the answer; unless it says rsd_control_fail() the command has
-/// succeeded. It should be quick, as the loop waits for it.
+/// succeeded. It should be quick, as the loop waits for it. One that itself waits (rsd_wait(), rsd_run()) has
+/// other requests served meanwhile, in callbacks upon its own; where 16 of them have not returned, further
+/// requests wait for one that does.
 ///
 /// @param request  valid until the callback returns
 /// @param arg      as given to rsd_control_command()
@@ -73,7 +75,7 @@ pub fn call_command(called: Called) {
     // SAFETY: by the contract of rsd_control_command the function takes these. The words are on the
     // heap, so they have not moved.
     unsafe { (callback.function)((&raw mut handed).cast(), callback.arg) };
-    control::answer(handed.request);
+    control::called(handed.request);
 }
 
 /// Open a Unix socket on which whoever is allowed to can give this daemon commands.
@@ -108,7 +110,8 @@ pub fn call_command(called: Called) {
 /// killed, is replaced. Until mode and owner are right nobody can connect. When this process exits normally
 /// (as for daemonize()), or by rsd_close_control(), both files are removed. A client has
 /// ten seconds for each line and for taking each piece of an answer, an idle one as long as it likes. Of
-/// RLIMIT_NOFILE at most half is used for clients, then the one that was idle longest is closed.
+/// RLIMIT_NOFILE at most half is used for clients, then the one that was idle longest is closed, or else
+/// the one that has taken nothing of its answer longest.
 ///
 /// Call it after daemonize(), since a forked child does not serve its parent's socket.
 ///

@@ -135,6 +135,12 @@ pub fn accept(socket: BorrowedFd) -> nix::Result<OwnedFd> {
     above_stdio(owned(client)?)
 }
 
+/// Nothing more is sent or received, whoever has a copy of the descriptor.
+pub fn shut_down(socket: BorrowedFd) {
+    // SAFETY: shutdown(2) takes no pointers.
+    unsafe { libc::shutdown(socket.as_raw_fd(), libc::SHUT_RDWR) };
+}
+
 /// Who is at the other end.
 #[derive(Clone, Copy)]
 pub struct Peer {

@@ -6,6 +6,7 @@
 
 #![allow(dead_code)] // each test file uses its part
 
+pub mod control;
 pub mod foreground;
 pub mod lines;
 pub mod log;
