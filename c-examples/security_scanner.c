@@ -216,7 +216,7 @@ static int set_folders(struct config *new, const yaml_node_t *list)
         const yaml_node_t *item = yaml_document_get_node(&new->document, *i);
         const char *folder = text_of(item);
         if (folder == NULL || folder[0] != '/' || strlen(folder) >= PATH_MAX)
-            return refuse(line_of(item), "\"%s\" is no path from / on", folder != NULL ? folder : "");
+            return refuse(line_of(item), "\"%.99s\" is no path from / on", folder != NULL ? folder : "");
         if (new->count == FOLDERS_MAX)
             return refuse(line_of(item), "more than %d folders", FOLDERS_MAX);
         new->folders[new->count++] = folder;
@@ -232,17 +232,17 @@ static int set(struct config *new, const yaml_node_t *key, const yaml_node_t *va
     if (name != NULL && strcmp(name, "folders") == 0)
         return set_folders(new, value);
     if (name == NULL || text == NULL)
-        return refuse(line_of(value), "%s is no text", name != NULL ? name : "a name");
+        return refuse(line_of(name != NULL ? value : key), "%.99s is no text", name != NULL ? name : "a name");
     if (strcmp(name, "user") == 0)
         new->user = text;
     else if (strcmp(name, "group") == 0)
         new->group = text;
     else if (strcmp(name, "scan_interval") != 0)
-        return refuse(line_of(key), "unknown setting: %s", name);
+        return refuse(line_of(key), "unknown setting: %.99s", name);
     else {
         long seconds = strtol(text, &end, 10);
         if (*end != '\0' || seconds < 1 || seconds > 7 * 24 * 3600)
-            return refuse(line_of(value), "scan_interval is \"%s\", not seconds from 1 to a week", text);
+            return refuse(line_of(value), "scan_interval is \"%.99s\", not seconds from 1 to a week", text);
         new->interval = (int)seconds;
     }
     return 0;
