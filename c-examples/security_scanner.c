@@ -17,8 +17,10 @@
  * the socket "findings" tells what is the matter now, "scan" starts a scan. Each scan is a process of its own:
  * whatever becomes of it, the daemon logs it and goes on.
  *
- * The hand-written one scanned nothing. It died of an empty configuration, took any other, and after TERM
- * slept to the end of its interval. Its "stop" sent TERM to whatever process had the number in its file.
+ * The hand-written one scanned nothing, and did not start, since it imports a class that is not there. With that
+ * repaired its log ended where it went into the background, and told nobody; it died of an empty configuration,
+ * took any other, and after TERM slept to the end of its interval. Its "stop" sent TERM to whatever process had
+ * the number in its file.
  */
 #define _DEFAULT_SOURCE
 #define _FILE_OFFSET_BITS 64
@@ -75,7 +77,8 @@ static void look_at(const struct stat *file)
     int is_file = S_ISREG(file->st_mode), is_folder = S_ISDIR(file->st_mode);
     int set_user = is_file && (file->st_mode & S_ISUID), set_group = is_file && (file->st_mode & S_ISGID);
     int writable = (file->st_mode & S_IWOTH) && (is_file || (is_folder && !(file->st_mode & S_ISVTX)));
-    char changed[32];
+    const struct tm *time = gmtime(&file->st_ctim.tv_sec);
+    char changed[32] = "?";
 
     if (!writable && !set_user && !set_group)
         return;
@@ -83,7 +86,8 @@ static void look_at(const struct stat *file)
            set_user ? "set-user-id " : "", set_group ? "set-group-id " : "", is_folder ? "folder" : "file",
            file->st_mode & 07777, file->st_uid, file->st_gid);
     if (set_user || set_group) { /* it matters what is in it, and nobody can set this time back */
-        strftime(changed, sizeof changed, "%F %T", gmtime(&file->st_ctim.tv_sec));
+        if (time != NULL)
+            strftime(changed, sizeof changed, "%F %T", time);
         printf(", %jd bytes, changed %s.%09ld UTC", (intmax_t)file->st_size, changed, file->st_ctim.tv_nsec);
     }
     print_path("");
@@ -210,8 +214,8 @@ static const char *text_of(const yaml_node_t *node)
 
 static int set_folders(struct config *new, const yaml_node_t *list)
 {
-    if (list->type != YAML_SEQUENCE_NODE)
-        return refuse(line_of(list), "folders is no list");
+    if (list->type != YAML_SEQUENCE_NODE || new->count > 0)
+        return refuse(line_of(list), list->type != YAML_SEQUENCE_NODE ? "folders is no list" : "folders again");
     for (yaml_node_item_t *i = list->data.sequence.items.start; i < list->data.sequence.items.top; i++) {
         const yaml_node_t *item = yaml_document_get_node(&new->document, *i);
         const char *folder = text_of(item);
@@ -263,7 +267,14 @@ static int parse(struct config *new, yaml_parser_t *parser, FILE *file)
             return -1;
     if (new->count == 0)
         return refuse(0, "there are no folders to scan");
-    return 0;
+
+    yaml_document_t more;
+    if (!yaml_parser_load(parser, &more))
+        return refuse_yaml(parser, file);
+    root = yaml_document_get_root_node(&more);
+    size_t line = root != NULL ? line_of(root) : 0;
+    yaml_document_delete(&more);
+    return line > 0 ? refuse(line, "there is a second document") : 0;
 }
 
 /* Either the new configuration is in force, or the old one still is, and it is known what is wrong. */
@@ -471,8 +482,8 @@ int main(int argc, char *argv[])
     const char *log = take(&argc, argv, "--log", "/var/log/security-scanner.log");
     const char *control = take(&argc, argv, "--control", "/run/security-scanner.sock");
     const char *group = take(&argc, argv, "--group", NULL), *user = NULL;
-    if (config_path[0] != '/' || log[0] != '/') /* a daemon works in "/" */
-        errx(2, "%s or %s is no path from / on", config_path, log);
+    if (config_path[0] != '/' || log[0] != '/' || (control[0] != '/' && control[0] != '@'))
+        errx(2, "--config, --log and --control need paths from / on"); /* as a daemon works there */
     if (readlink("/proc/self/exe", self, sizeof self - 1) == -1)
         err(1, "/proc/self/exe");
 

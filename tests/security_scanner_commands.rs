@@ -41,7 +41,7 @@ fn a_bad_configuration_is_refused_with_the_line_and_the_old_one_stays() {
     let Some(scanner) = Scanner::new() else { return };
     let daemon = scanner.start_and_scan();
     let good = scanner.config(3600);
-    let many = good.clone() + &format!("folders:\n{}", "- /x\n".repeat(101));
+    let many = format!("folders:\n{}", "- /x\n".repeat(101));
     let long = format!("folders: [/usr,\n  /{}]\n", "x".repeat(4095));
     let unknown = good.clone() + "scan_intervall: 5\n";
     let not_utf8 = good.clone() + "\n\nuser: \u{fffd}";
@@ -72,9 +72,12 @@ fn a_bad_configuration_is_refused_with_the_line_and_the_old_one_stays() {
         ("folders: [/usr]\n? [a]\n: b\n", "line 2: a name is no text"),
         ("folders: [/usr\nuser: x\n", "line 2: did not find expected ',' or ']'"),
         ("folders: [/usr]\n\tuser: x\n", "line 2: found character that cannot start any token"),
+        ("folders: [/usr]\nfolders: [/tmp]\n", "line 2: folders again"),
+        ("folders: [/usr]\n---\nfolders: [/tmp]\n", "line 3: there is a second document"),
+        ("folders: [/usr]\n...\n[\n", "line 3: did not find expected <document start>"),
         ("folders: [*usr]\n", "line 1: found undefined alias"),
         (&*unknown, "line 3: unknown setting: scan_intervall"),
-        (&*many, "more than 100 folders"),
+        (&*many, "line 102: more than 100 folders"),
         (&*long, "xx\" is no path from / on"),
         (&*not_utf8, "line 5: invalid leading UTF-8 octet"),
     ] {
@@ -230,8 +233,10 @@ fn arguments_without_sense_start_nothing() {
         assert_eq!(message, format!("security-scanner: {argument} makes no sense"));
         assert!(!scanner.pidfile().exists());
     }
-    let message = fail_with(2, scanner.command("start").args(["--log", "scanner.log"]));
-    assert!(message.ends_with("scanner.log is no path from / on"), "{message}");
+    for option in ["--config", "--log", "--control"] {
+        let message = fail_with(2, scanner.command("start").args([option, "relative"]));
+        assert!(message.ends_with(" need paths from / on"), "{message}");
+    }
 }
 
 #[test]
