@@ -297,6 +297,15 @@ fn a_folder_that_becomes_a_link_during_a_scan_is_not_followed() {
     assert!(tree.path("swapped folder/secret").exists());
 }
 
+#[test]
+fn a_folder_that_cannot_be_read_to_its_end_is_told() {
+    let Some(tree) = Tree::with_races() else { return };
+    plant(tree.path("folder"), None, 0o755);
+    plant(tree.path("folder/on a broken disk"), Some(""), 0o666);
+
+    assert_eq!(tree.found(), ["not scanned (Input/output error): folder/"]);
+}
+
 /// Folders in each other, so deep, and a world-writable file in the last one.
 fn dig(start: &Path, name: &str, depth: usize) {
     let mut folder: OwnedFd = File::open(start).unwrap().into();

@@ -180,6 +180,13 @@ fn scanner_rotates_its_log_at_ten_megabytes_and_keeps_five_more() {
     for number in 1..=5 {
         fs::write(log(number), number.to_string()).unwrap();
     }
+    let nearly_full = "x".repeat((10 << 20) - 10_000) + "\n";
+    fs::write(&scanner.log.0, &nearly_full).unwrap();
+    let daemon = scanner.start();
+    scanner.log.await_text("scan complete");
+    daemon.stop();
+    assert!(read(&scanner.log.0).starts_with(&nearly_full) && read(&log(1)) == "1");
+
     let full = "x".repeat((10 << 20) - 10) + "\n";
     fs::write(&scanner.log.0, &full).unwrap();
     let daemon = scanner.start();

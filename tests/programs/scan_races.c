@@ -3,6 +3,7 @@
  * it with --wrap for both functions.
  */
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -21,6 +22,10 @@ struct dirent *__wrap_readdir64(DIR *folder)
     if (entry != NULL && strcmp(entry->d_name, "slow") == 0)
         for (;;)
             pause();
+    if (entry != NULL && strcmp(entry->d_name, "on a broken disk") == 0) {
+        errno = EIO;
+        return NULL;
+    }
     if (entry != NULL && strcmp(entry->d_name, "vanishing file") == 0)
         unlinkat(dirfd(folder), entry->d_name, 0);
     return entry;
