@@ -101,6 +101,7 @@ examples: $(EXAMPLES)
 # What an example needs besides the library. Where that is not installed, it is left out.
 target/examples/libevent_loop: NEEDED := libevent_core
 target/examples/glib_loop: NEEDED := glib-2.0
+target/examples/security_scanner: NEEDED := yaml-0.1
 
 target/examples/%: c-examples/%.c $(SHIP)/$(SHARED) include/rsdaemon.h
 	@mkdir -p target/examples
@@ -119,7 +120,7 @@ demo: examples
 stage: all
 	@$(MAKE) --no-print-directory install DESTDIR= PREFIX=$(STAGE) LIBDIR=$(STAGE)/lib >/dev/null
 
-PACKAGES := binutils g++ gcc libbsd-dev libdaemon-dev libevent-dev libglib2.0-dev logrotate nmap pkgconf \
+PACKAGES := binutils g++ gcc libbsd-dev libdaemon-dev libevent-dev libglib2.0-dev libyaml-dev logrotate nmap pkgconf \
     rsyslog strace systemd util-linux valgrind
 
 deps:

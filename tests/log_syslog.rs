@@ -4,48 +4,23 @@ mod common;
 
 use std::{
     fs,
-    os::unix::net::UnixDatagram,
     path::{Path, PathBuf},
-    process::Command,
     time::Duration,
 };
 
 use common::{
-    Child, Daemon, Folder, command, example, fail_with,
+    Daemon, command, example, fail_with,
     lines::{Logger, Told, numbers, told_lost},
-    namespace::Namespace,
-    program, read, skip, succeed, until,
+    program, read, succeed,
+    syslogd::{Rig, Syslogd},
+    until,
 };
-use nix::{
-    libc,
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
-
-const RSYSLOGD: &str = "/usr/sbin/rsyslogd";
-
-/// A namespace, and what the syslog daemon in it has written.
-struct Rig {
-    namespace: Namespace,
-    folder: Folder,
-}
+use nix::{libc, sys::signal::Signal};
 
 impl Rig {
-    fn new() -> Option<Self> {
-        if !Path::new(RSYSLOGD).exists() {
-            skip("rsyslogd is not installed");
-            return None;
-        }
-        Some(Rig { namespace: Namespace::new()?, folder: Folder::new() })
-    }
-
     fn logger(&self, target: &str) -> Logger {
         let mut command = command(&program(&self.folder, "log_lines"));
         Logger::start(self.namespace.enter(command.args(["counter", target])))
-    }
-
-    fn log(&self) -> String {
-        read(&self.folder.path("messages"))
     }
 
     /// Waits until the syslog daemon has written so many numbered lines, and demands their order.
@@ -56,59 +31,6 @@ impl Rig {
         assert_eq!(numbers.len(), count);
         assert!(numbers.is_sorted(), "{numbers:?}");
         numbers
-    }
-}
-
-/// A running rsyslogd.
-struct Syslogd {
-    child: Child,
-}
-
-impl Syslogd {
-    /// Returns when it listens. What it has read it has written, when it is ended by TERM: nothing is queued
-    /// inside. Its own escapes are off, so as to see what was sent.
-    #[track_caller]
-    fn start(rig: &Rig) -> Self {
-        let folder = rig.folder.as_ref().display();
-        let configuration = format!(
-            r#"
-            global(workDirectory="{folder}" parser.escapeControlCharactersOnReceive="off")
-            main_queue(queue.type="Direct")
-            module(load="imuxsock" SysSock.RateLimit.Interval="0")
-            template(name="all" type="string" string="%PRI%|%syslogfacility-text%|%syslogseverity-text%|%programname%|%procid%|%msg:2:$%\n")
-            if $programname != "rsyslogd" then action(type="omfile" file="{folder}/messages" template="all")
-            "#
-        );
-        let path = |name| rig.folder.path(name);
-        fs::write(path("rsyslog.conf"), configuration).unwrap();
-        let mut command = Command::new(RSYSLOGD);
-        command.arg("-n").arg("-f").arg(path("rsyslog.conf")).arg("-i").arg(path("syslogd.pid"));
-        let child = Child::start(rig.namespace.enter(&mut command));
-        let socket = format!("/proc/{}/root/dev/log", rig.namespace.pid());
-        let probe = UnixDatagram::unbound().unwrap();
-        until("rsyslogd listens", || probe.connect(&socket).is_ok());
-        Syslogd { child }
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill(Pid::from_raw(self.child.pid()), signal).unwrap();
-    }
-
-    #[track_caller]
-    fn stop(mut self) {
-        self.signal(Signal::SIGTERM);
-        assert!(self.child.wait().success());
-    }
-
-    /// Stops all its threads where they are.
-    #[track_caller]
-    fn freeze(&self) {
-        self.signal(Signal::SIGSTOP);
-        let threads = format!("/proc/{}/task", self.child.pid());
-        let is_stopped = |thread: PathBuf| read(&thread.join("status")).contains("State:\tT");
-        until("rsyslogd stands still", || {
-            fs::read_dir(&threads).unwrap().all(|thread| is_stopped(thread.unwrap().path()))
-        });
     }
 }
 

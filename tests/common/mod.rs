@@ -13,6 +13,8 @@ pub mod log;
 pub mod machine;
 pub mod namespace;
 pub mod rig;
+pub mod scanner;
+pub mod syslogd;
 
 use std::{
     env, fs,
