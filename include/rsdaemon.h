@@ -803,8 +803,12 @@ int rsd_env_string(const char *name, const char **value);
  * The file is a regular file with one name, no symbolic link. It is looked for once a second, when there is a
  * line: if it was removed or replaced, the new one is opened or made; if it was moved away, a second later.
  * Where that fails the old one is kept. A file that was truncated (copytruncate) is written on from its new
- * end. What happens between two looks is not seen: a program that closes the log's descriptor and gets its
- * number for a file of its own has lines in that file, and a lower RLIMIT_FSIZE may end the program by SIGXFSZ.
+ * end.
+ *
+ * A program that closes the log's descriptor has it opened anew, and nothing is written to what it opens there.
+ * Beyond RLIMIT_FSIZE lines are lost, and no SIGXFSZ comes. Both are looked at before a line that comes 64
+ * microseconds after the last look, or sooner. Whoever does one of them between two lines that are closer
+ * together calls rsd_reopen_log() after it.
  *
  * A line is in the kernel when rsd_log() returns, and is one write(2): what ends the process after that loses
  * nothing, and lines of several processes do not mix. (A process that SIGKILL ends within the call may leave

@@ -35,6 +35,16 @@ fn a_limit_of_file_sizes_does_not_end_the_program() {
 }
 
 #[test]
+fn nor_does_a_limit_that_is_set_later() {
+    passes("log_disk", &["file-size-later"]);
+}
+
+#[test]
+fn nor_does_one_that_the_file_is_beyond_already() {
+    passes("log_disk", &["file-size-passed"]);
+}
+
+#[test]
 fn a_full_pipe_makes_nobody_wait_and_is_told_what_it_has_missed() {
     passes("log_stderr", &["full-pipe"]);
 }

@@ -31,7 +31,7 @@ use crate::{
         file::{self, Lock, PathBuffer, Text},
         load::Identity,
         signal,
-        time::now,
+        time::{Moment, now},
     },
 };
 
@@ -233,7 +233,7 @@ impl LogFile {
             if self.is_full(length, now) {
                 self.rotate(now, |log, stat| log.would_be_too_long(stat, length));
             }
-            self.append(whole.as_bytes())?;
+            self.append(whole.as_bytes(), line.now)?;
             if is_torn {
                 self.is_torn.store(false, SeqCst);
             }
@@ -245,19 +245,18 @@ impl LogFile {
     #[cold]
     #[inline(never)]
     fn look(&self, now: i64) {
-        self.size_limit.store(file::size_limit(), SeqCst);
         let there = file::lstat_at(AT_FDCWD, self.path.as_c_str());
         let is_lost = match there {
             Ok(there) if Identity::from(there) == self.descriptor.identity() => {
                 self.note_size(&there);
-                !self.descriptor.is_ours()
+                false
             }
             // Perhaps logrotate(8) has just moved it and is about to make a new one, which must not be in its
             // way: the moved one goes on until the next look.
             Err(Errno::ENOENT) if self.was_moved() && !self.is_missing.swap(true, SeqCst) => false,
             Ok(_) | Err(Errno::ENOENT) => true,
             // It cannot be seen any more, in another root perhaps: the old one goes on.
-            Err(_) => !self.descriptor.is_ours(),
+            Err(_) => false,
         };
         if is_lost {
             let _ = self.try_reopen();
@@ -310,42 +309,72 @@ impl LogFile {
         }
     }
 
-    fn append(&self, line: &[u8]) -> nix::Result<()> {
-        let written = match self.write(line) {
-            Err(Errno::EBADF) => self.write_anew(line),
+    fn append(&self, line: &[u8], now: Moment) -> nix::Result<()> {
+        let written = match self.write(line, now) {
+            Err(Errno::EBADF) => self.write_anew(line, now),
             written => written,
         }?;
         self.size.fetch_add(written as u64, Relaxed);
-        if written == line.len() {
-            return Ok(());
-        }
-        self.is_torn.store(true, SeqCst);
-        Err(Errno::ENOSPC)
+        if written == line.len() { Ok(()) } else { Err(self.note_torn()) }
     }
 
-    fn write(&self, line: &[u8]) -> nix::Result<usize> {
-        let fd = self.descriptor.get()?;
-        let limit = self.size_limit.load(Relaxed);
-        if limit == u64::MAX {
-            return file::write(fd, line);
-        }
-        // A line beyond RLIMIT_FSIZE must not end the program by SIGXFSZ, nor be written in part.
-        if file::fstat(fd)?.st_size as u64 + line.len() as u64 > limit {
-            return Err(Errno::EFBIG);
-        }
-        signal::without(libc::SIGXFSZ, Errno::EFBIG, || file::write(fd, line))
-    }
-
-    /// The program has closed our descriptor.
+    /// Why a line was written in part.
     #[cold]
     #[inline(never)]
-    fn write_anew(&self, line: &[u8]) -> nix::Result<usize> {
-        match self.try_reopen() {
-            Ok(()) => file::write(self.descriptor.get()?, line),
-            // Somebody else is at it, who may be what this handler has interrupted.
-            Err(_) => file::write(self.open_new()?.fd.as_fd(), line),
+    fn note_torn(&self) -> Errno {
+        self.is_torn.store(true, SeqCst);
+        // At a new limit the kernel first stops in the middle of a line: the next one would raise SIGXFSZ.
+        self.note_size_limit();
+        if self.size_limit.load(SeqCst) == u64::MAX { Errno::ENOSPC } else { Errno::EFBIG }
+    }
+
+    fn note_size_limit(&self) {
+        self.size_limit.store(file::size_limit(), SeqCst);
+    }
+
+    #[inline(always)]
+    fn write(&self, line: &[u8], now: Moment) -> nix::Result<usize> {
+        if self.descriptor.is_unseen(now) {
+            self.see(now)?;
+        }
+        self.write_to(self.descriptor.get()?, line)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn see(&self, now: Moment) -> nix::Result<()> {
+        self.note_size_limit();
+        self.descriptor.see(now)
+    }
+
+    #[inline(always)]
+    fn write_to(&self, fd: BorrowedFd, line: &[u8]) -> nix::Result<usize> {
+        match self.size_limit.load(Relaxed) {
+            u64::MAX => file::write(fd, line),
+            limit => write_below(limit, fd, line),
         }
     }
+
+    /// The descriptor is not ours any more.
+    #[cold]
+    #[inline(never)]
+    fn write_anew(&self, line: &[u8], now: Moment) -> nix::Result<usize> {
+        match self.try_reopen() {
+            Ok(()) => self.write(line, now),
+            // Somebody else is at it, who may be what this handler has interrupted.
+            Err(_) => self.write_to(self.open_new()?.fd.as_fd(), line),
+        }
+    }
+}
+
+/// A line beyond RLIMIT_FSIZE must not end the program by SIGXFSZ, nor be written in part.
+#[cold]
+#[inline(never)]
+fn write_below(limit: u64, fd: BorrowedFd, line: &[u8]) -> nix::Result<usize> {
+    if file::fstat(fd)?.st_size as u64 + line.len() as u64 > limit {
+        return Err(Errno::EFBIG);
+    }
+    signal::without(libc::SIGXFSZ, Errno::EFBIG, || file::write(fd, line))
 }
 
 /// Why a file cannot be the log's.
