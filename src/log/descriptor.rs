@@ -88,6 +88,8 @@ impl Descriptor {
             return Err(Errno::EALREADY);
         }
         let opened = open();
+        // Also where it failed: whoever asked for it has perhaps done something to it.
+        self.seen_in.store(0, SeqCst);
         if opened.is_err() && !self.is_ours() {
             // What the program has there must not be taken for ours.
             self.number.store(-1, SeqCst);
@@ -110,7 +112,6 @@ impl Descriptor {
         }
         self.device.store(new.device, SeqCst);
         self.inode.store(new.inode, SeqCst);
-        self.seen_in.store(0, SeqCst);
         Ok(())
     }
 

@@ -250,10 +250,14 @@ static void file_size_passed(void)
             open_log(.file = LOG);
             log_numbered(0, 0);
             limit_size(0);
-            if (round % 2 == 0)
+            if (round % 3 == 0) {
                 check(rsd_reopen_log() == 0);
-            else
+            } else if (round % 3 == 1) { /* though that fails */
+                check(rename(LOG, "moved") == 0 && mkdir(LOG, 0700) == 0);
+                check(rsd_reopen_log() == -1 && rmdir(LOG) == 0 && rename("moved", LOG) == 0);
+            } else {
                 usleep(100);
+            }
             log_numbered(0, 1);
             check(state_now().file_errno == EFBIG && state_now().file_lost == 1);
             limit_size(RLIM_INFINITY);
