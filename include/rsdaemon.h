@@ -796,9 +796,8 @@ int rsd_env_string(const char *name, const char **value);
  * that cannot be written. What could not be written meanwhile is counted, and the next line that can be is
  * preceded by one that tells how many were lost. What makes rsd_log() wait is the file system (a disk, NFS), and
  * a reader of syslog, the journal or stderr who is behind: for less than a millisecond, and not again
- * until that reader takes a line. Two cases wait for as long as it takes: a stopped terminal (Ctrl-S) of another
- * user, as after giving up root, and before Linux 6.4 a full pipe of another user to which several threads
- * write.
+ * until that reader takes a line. (Before Linux 6.4 a full pipe of another user, as after giving up root, to which
+ * several threads write may make one of them wait for as long as it takes.)
  *
  * The file is a regular file with one name, no symbolic link. It is looked for once a second, when there is a
  * line: if it was removed or replaced, the new one is opened or made; if it was moved away, a second later.
@@ -816,8 +815,9 @@ int rsd_env_string(const char *name, const char **value);
  *
  * If the call fails, the log stays as it was. Before the first call lines go to stderr.
  *
- * Call it before or after daemonize() and before privileges are given up. To make, rotate and reopen
- * the file after that, the user needs to be allowed to write in its directory.
+ * Call it before or after daemonize() and before privileges are given up: another user may not open the terminal
+ * that stderr is, and waits when somebody stops it (Ctrl-S). To make, rotate and reopen the file after that, the
+ * user needs to be allowed to write in its directory.
  *
  * @param options  NULL: the defaults
  * @return         0, or -1 with errno set and nothing changed:

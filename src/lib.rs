@@ -16,7 +16,7 @@
 //!
 //! `environment` stands alone below its ffi. `log` has an ffi of its own, too; it sees `signals` (on which it is
 //! reopened), `poller` (for the lines of children), `privileges` (a file's owner) and `stdio`, and is seen by
-//! `main_loop`, which has it do that, and by `daemonize`, whose stdout it may be. ffi also calls the program's callbacks, for `main_loop`.
+//! `main_loop`, which has it do that, and by `daemonize`, whose stdout it may be, and which leaves the terminal. ffi also calls the program's callbacks, for `main_loop`.
 //! A forked child has rooms of its own: what it inherited of its parent's loop, children and
 //! commands is dropped when it is first asked for.
 //!

@@ -131,6 +131,7 @@ impl Log {
     fn close(&self) {
         self.file.as_ref().map(LogFile::close);
         [&self.syslog, &self.journal].into_iter().flatten().for_each(Datagrams::close);
+        self.stderr.as_ref().map(Stderr::close);
     }
 
     #[inline(never)]
@@ -215,6 +216,11 @@ pub fn reopen() -> Result<()> {
 /// What stdout and stderr of a daemon are to be, if the log says so.
 pub fn stdio() -> Option<BorrowedFd<'static>> {
     LOG.get()?.file.as_ref()?.stdio()
+}
+
+/// Stderr of a daemon is not the terminal of whoever started it any more.
+pub fn let_go_of_terminal() {
+    LOG.get().and_then(|log| log.stderr.as_ref()).map(Stderr::close);
 }
 
 /// How file, syslog, journal and stderr are doing.

@@ -70,6 +70,21 @@ fn a_terminal_that_was_stopped_makes_nobody_wait() {
 }
 
 #[test]
+fn nor_does_the_terminal_of_another_user() {
+    passes("log_stderr", &["full-terminal-of-another-user"]);
+}
+
+#[test]
+fn nor_does_one_that_became_stderr_before_the_user_was_another() {
+    passes("log_stderr", &["another-full-terminal-of-another-user"]);
+}
+
+#[test]
+fn a_daemon_does_not_keep_the_terminal_of_whoever_started_it() {
+    passes("log_stderr", &["terminal-of-a-daemon"]);
+}
+
+#[test]
 fn a_pipe_that_nobody_reads_ends_nothing() {
     passes("log_stderr", &["reader-gone"]);
 }

@@ -162,6 +162,7 @@ impl<'a> Plan<'a> {
             Stdio::Redirected => {
                 stdio::redirect_input(&self.null)?;
                 stdio::redirect_output(output)?;
+                log::let_go_of_terminal();
             }
             Stdio::KeptUntilReady => {
                 stdio::redirect_input(&self.null)?;

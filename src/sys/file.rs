@@ -147,6 +147,11 @@ pub fn is_writable_within(fd: BorrowedFd, limit_us: u32) -> nix::Result<bool> {
     Ok(polled.revents & libc::POLLOUT != 0)
 }
 
+/// isatty(3)
+pub fn is_terminal(fd: BorrowedFd) -> bool {
+    nix::unistd::isatty(fd) == Ok(true)
+}
+
 /// renameat(2), which replaces what stands at `to`.
 fn rename(from: &CStr, to: &CStr) -> nix::Result<()> {
     // SAFETY: two C strings.
