@@ -77,7 +77,8 @@ impl<'a> Plan<'a> {
             plan.place = Some(place(path, options.pidfile_may_be_name)?);
         }
         if let Some(path) = options.log_file {
-            plan.log = Some(stdio::open_log(path, options.log_file_mode)?);
+            let opened = stdio::open_log(path, OFlag::O_CREAT, options.log_file_mode);
+            plan.log = Some(opened.map_err(|errno| stdio::refused_log(errno, path))?.0);
         }
         Ok(plan)
     }

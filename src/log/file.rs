@@ -13,7 +13,7 @@ use std::{
 use nix::{
     errno::Errno,
     fcntl::{AT_FDCWD, OFlag},
-    sys::stat::{FileStat, Mode, SFlag, fchmod},
+    sys::stat::{FileStat, Mode, fchmod},
     unistd::{Gid, Uid, fchown},
 };
 
@@ -25,7 +25,7 @@ use super::{
     rotation::{self, Rotation},
 };
 use crate::{
-    error::{Error, OrCannot, Result},
+    error::{OrCannot, Result},
     privileges, stdio,
     sys::{
         file::{self, Lock, PathBuffer, Text},
@@ -91,7 +91,7 @@ impl LogFile {
             reopen_errno: AtomicI32::new(0),
             health: Health::new(),
         };
-        let opened = log.open_new().map_err(|errno| refused(errno, path))?;
+        let opened = log.open_new().map_err(|errno| stdio::refused_log(errno, path))?;
         log.take(opened).or_cannot_at("open", path)?;
         Ok(log)
     }
@@ -104,33 +104,21 @@ impl LogFile {
     #[inline(never)]
     fn open_new(&self) -> nix::Result<Opened> {
         let path = self.path.as_c_str();
-        let always = OFlag::O_WRONLY
-            | OFlag::O_APPEND
-            | OFlag::O_NOFOLLOW
-            | OFlag::O_NONBLOCK
-            | OFlag::O_NOCTTY;
         let mut is_new = false;
         let mut opened = Err(Errno::ENOENT);
         for _ in 0..8 {
-            opened = file::open(path, always, Mode::empty());
+            opened = stdio::open_log(path, OFlag::empty(), Mode::empty());
             if opened.as_ref().err() != Some(&Errno::ENOENT) {
                 break;
             }
             let mode = self.mode.unwrap_or(Mode::from_bits_truncate(0o640));
-            opened = file::open(path, always | OFlag::O_CREAT | OFlag::O_EXCL, mode);
+            opened = stdio::open_log(path, OFlag::O_CREAT | OFlag::O_EXCL, mode);
             is_new = opened.is_ok();
             if opened.as_ref().err() != Some(&Errno::EEXIST) {
                 break;
             }
         }
-        let fd = opened?;
-        let stat = file::fstat(fd.as_fd())?;
-        match SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT {
-            SFlag::S_IFREG => {}
-            SFlag::S_IFDIR => return Err(Errno::EISDIR),
-            // What open(2) says of a FIFO that nobody reads.
-            _ => return Err(Errno::ENXIO),
-        }
+        let (fd, stat) = opened?;
         if stat.st_nlink > 1 {
             return Err(Errno::EMLINK);
         }
@@ -182,7 +170,7 @@ impl LogFile {
 
     /// The new file is opened before the old one is let go of.
     pub fn reopen(&self) -> Result<()> {
-        self.try_reopen().map_err(|errno| refused(errno, self.path.as_c_str()))
+        self.try_reopen().map_err(|errno| stdio::refused_log(errno, self.path.as_c_str()))
     }
 
     fn try_reopen(&self) -> nix::Result<()> {
@@ -375,18 +363,6 @@ fn write_below(limit: u64, fd: BorrowedFd, line: &[u8]) -> nix::Result<usize> {
         return Err(Errno::EFBIG);
     }
     signal::without(libc::SIGXFSZ, Errno::EFBIG, || file::write(fd, line))
-}
-
-/// Why a file cannot be the log's.
-#[cold]
-fn refused(errno: Errno, path: &CStr) -> Error {
-    let path = path.to_bytes();
-    let (errno, why): (_, &[u8]) = match errno {
-        Errno::ENXIO => (Errno::EINVAL, b" as log file: it is not a regular file"),
-        Errno::EMLINK => (errno, b" as log file: it has hard links"),
-        _ => return Error::cannot_at(errno, "open the log file", path),
-    };
-    Error::new(errno, &[b"cannot use ", path, why])
 }
 
 /// The path as it is seen from the working directory now.

@@ -42,6 +42,10 @@ pub fn above_stdio(fd: OwnedFd) -> nix::Result<OwnedFd> {
 // nix's functions take any kind of descriptor and path, and are compiled anew for each: from here
 // on there is one of each.
 
+/// Flags for a path at which anything may stand: no link is followed, no other end of a FIFO waited for, and no
+/// terminal becomes ours.
+pub const WARILY: OFlag = OFlag::O_NOFOLLOW.union(OFlag::O_NONBLOCK).union(OFlag::O_NOCTTY);
+
 /// openat(2), and the descriptor is none of stdio's.
 #[inline(never)]
 pub fn open_at(at: BorrowedFd, path: &CStr, flags: OFlag, mode: Mode) -> nix::Result<OwnedFd> {
