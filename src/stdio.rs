@@ -33,17 +33,19 @@ pub fn open_null() -> Result<OwnedFd> {
     Ok(null)
 }
 
-/// Opens a log file: appended to, never a link, a FIFO or a device. ENXIO: it is no regular file, as open(2) says
-/// of a FIFO that nobody reads.
+/// Opens a log file, which is appended to: never through a link.
+pub fn open_log(path: &CStr, flags: OFlag, mode: Mode) -> nix::Result<OwnedFd> {
+    file::open(path, flags | OFlag::O_WRONLY | OFlag::O_APPEND | file::WARILY, mode)
+}
+
+/// What was opened as a log file. ENXIO: it is no regular file, as open(2) says of a FIFO that nobody reads.
 #[inline(never)]
-pub fn open_log(path: &CStr, flags: OFlag, mode: Mode) -> nix::Result<(OwnedFd, FileStat)> {
-    let flags = flags | OFlag::O_WRONLY | OFlag::O_APPEND | file::WARILY;
-    let log = file::open(path, flags, mode)?;
+pub fn examine_log(log: &OwnedFd) -> nix::Result<FileStat> {
     let stat = file::fstat(log.as_fd())?;
-    if SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT != SFlag::S_IFREG {
-        return Err(Errno::ENXIO);
+    match SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT {
+        SFlag::S_IFREG => Ok(stat),
+        _ => Err(Errno::ENXIO),
     }
-    Ok((log, stat))
 }
 
 /// Why a file cannot be the log's.

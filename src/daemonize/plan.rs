@@ -77,8 +77,9 @@ impl<'a> Plan<'a> {
             plan.place = Some(place(path, options.pidfile_may_be_name)?);
         }
         if let Some(path) = options.log_file {
-            let opened = stdio::open_log(path, OFlag::O_CREAT, options.log_file_mode);
-            plan.log = Some(opened.map_err(|errno| stdio::refused_log(errno, path))?.0);
+            let log = stdio::open_log(path, OFlag::O_CREAT, options.log_file_mode);
+            let log = log.and_then(|log| stdio::examine_log(&log).map(|_| log));
+            plan.log = Some(log.map_err(|errno| stdio::refused_log(errno, path))?);
         }
         Ok(plan)
     }

@@ -118,7 +118,8 @@ impl LogFile {
                 break;
             }
         }
-        let (fd, stat) = opened?;
+        let fd = opened?;
+        let stat = stdio::examine_log(&fd)?;
         if stat.st_nlink > 1 {
             return Err(Errno::EMLINK);
         }
