@@ -1040,7 +1040,8 @@ int daemonize(const char *pidfile);
  * @param options  RSD_OPTIONS(...), or a struct whose size member is set; NULL: all defaults
  * @return         0 in the daemon; -1 in the process that called, with errno set as for daemonize()
  *                 and also:
- *                 EINVAL     an option is out of range, or no such user or group, or user is root
+ *                 EINVAL     an option is out of range, or log_file is no regular file, or no such user
+ *                            or group, or user is root
  *                 E2BIG      the options are of a newer version and ask for what this one lacks, or
  *                            the user has more than 1024 groups
  *                 ETIMEDOUT  the daemon was not ready in time and was ended
@@ -1229,15 +1230,18 @@ int rsd_stop_daemon(const char *pidfile,
  * that cannot be written. What could not be written meanwhile is counted, and the next line that can be is
  * preceded by one that tells how many were lost. What makes rsd_log() wait is the file system (a disk, NFS), and
  * a reader of syslog, the journal or stderr who is behind: for less than a millisecond, and not again
- * until that reader takes a line. Two cases wait for as long as it takes: a stopped terminal (Ctrl-S) of another
- * user, as after giving up root, and before Linux 6.4 a full pipe of another user to which several threads
- * write.
+ * until that reader takes a line. (Before Linux 6.4 a full pipe of another user, as after giving up root, to which
+ * several threads write may make one of them wait for as long as it takes.)
  *
  * The file is a regular file with one name, no symbolic link. It is looked for once a second, when there is a
  * line: if it was removed or replaced, the new one is opened or made; if it was moved away, a second later.
  * Where that fails the old one is kept. A file that was truncated (copytruncate) is written on from its new
- * end. What happens between two looks is not seen: a program that closes the log's descriptor and gets its
- * number for a file of its own has lines in that file, and a lower RLIMIT_FSIZE may end the program by SIGXFSZ.
+ * end.
+ *
+ * A program that closes the log's descriptor has it opened anew, and nothing is written to what it opens there.
+ * Beyond RLIMIT_FSIZE lines are lost, and no SIGXFSZ comes. Both are looked at before a line that comes 64
+ * microseconds after the last look, or sooner. Whoever does one of them between two lines that are closer
+ * together calls rsd_reopen_log() after it.
  *
  * A line is in the kernel when rsd_log() returns, and is one write(2): what ends the process after that loses
  * nothing, and lines of several processes do not mix. (A process that SIGKILL ends within the call may leave
@@ -1245,8 +1249,9 @@ int rsd_stop_daemon(const char *pidfile,
  *
  * If the call fails, the log stays as it was. Before the first call lines go to stderr.
  *
- * Call it before or after daemonize() and before privileges are given up. To make, rotate and reopen
- * the file after that, the user needs to be allowed to write in its directory.
+ * Call it before or after daemonize() and before privileges are given up: another user may not open the terminal
+ * that stderr is, and waits when somebody stops it (Ctrl-S). To make, rotate and reopen the file after that, the
+ * user needs to be allowed to write in its directory.
  *
  * @param options  NULL: the defaults
  * @return         0, or -1 with errno set and nothing changed:

@@ -14,9 +14,10 @@
 //!      └───────► inherited              signals ◄─────┘   └─► poller ◄───┘   └─► signals
 //! ```
 //!
-//! `lifecycle`, with an ffi of its own, sees `pidfile`. `environment` stands alone below its ffi. `log` has an ffi of its own, too; it sees `signals` (on which it is
+//! `environment` stands alone below its ffi. `log` has an ffi of its own, too; it sees `signals` (on which it is
 //! reopened), `poller` (for the lines of children), `privileges` (a file's owner) and `stdio`, and is seen by
-//! `main_loop`, which has it do that, and by `daemonize`, whose stdout it may be. ffi also calls the program's callbacks, for `main_loop`.
+//! `main_loop`, which has it do that, and by `daemonize`, whose stdout it may be, and which leaves the terminal.
+//! ffi also calls the program's callbacks, for `main_loop`.
 //!
 //! `control` is told by `main_loop` when a client of the control socket wants something. It sees what a client may
 //! ask for (`signals`, `log`, `daemonize`, `status`), and for its socket `poller`, `pidfile` (its lock is one) and

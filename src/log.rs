@@ -36,7 +36,7 @@ use crate::{
     sys::{
         memory::{Buffer, Published},
         process::{self, OfProcess, generation},
-        time::{Moment, now},
+        time::Moment,
     },
 };
 
@@ -131,27 +131,23 @@ impl Log {
     fn close(&self) {
         self.file.as_ref().map(LogFile::close);
         [&self.syslog, &self.journal].into_iter().flatten().for_each(Datagrams::close);
+        self.stderr.as_ref().map(Stderr::close);
     }
 
-    #[inline(never)]
-    fn put(&self, level: c_int, text: &[u8], fields: &[&CStr]) {
-        let mut room = Buffer::new();
-        let speaker = Speaker {
-            name: self.name.as_bytes(),
-            pid: pid(),
-            facility: self.facility,
-            zone: &self.zone,
-        };
-        let text = line::visible(text, speaker.text_max(level), &mut room);
-        let line = Line { speaker: &speaker, level, now: now(), text, fields };
+    fn speaker(&self) -> Speaker<'_> {
+        let name = self.name.as_bytes();
+        Speaker { name, pid: pid(), facility: self.facility, zone: &self.zone }
+    }
+
+    fn put(&self, line: &Line) {
         if let Some(file) = &self.file {
-            file.put(&line);
+            file.put(line);
         }
         for datagrams in [&self.syslog, &self.journal].into_iter().flatten() {
-            datagrams.put(&line);
+            datagrams.put(line);
         }
         if let Some(stderr) = &self.stderr {
-            stderr.put(&line);
+            stderr.put(line);
         }
     }
 }
@@ -205,17 +201,18 @@ pub fn set_level(level: c_int) -> c_int {
 pub fn write(priority: c_int, text: &[u8], fields: &[&CStr]) {
     let level = level_of(priority);
     match LOG.get() {
-        Some(log) => log.put(level, text, fields),
-        None => {
-            let mut room = Buffer::new();
-            let zone = &Zone::utc();
-            let name = shown_name(process::name());
-            let speaker =
-                Speaker { name: name.as_bytes(), pid: pid(), facility: libc::LOG_DAEMON, zone };
-            let text = line::visible(text, speaker.text_max(level), &mut room);
-            STDERR.put(&Line { speaker: &speaker, level, now: now(), text, fields });
-        }
+        Some(log) => log.speaker().say(level, text, fields, |line| log.put(line)),
+        None => write_without_log(level, text, fields),
     }
+}
+
+#[cold]
+#[inline(never)]
+fn write_without_log(level: c_int, text: &[u8], fields: &[&CStr]) {
+    let (name, zone) = (shown_name(process::name()), &Zone::utc());
+    let facility = libc::LOG_DAEMON;
+    let speaker = Speaker { name: name.as_bytes(), pid: pid(), facility, zone };
+    speaker.say(level, text, fields, |line| STDERR.put(line));
 }
 
 /// `rsd_reopen_log`
@@ -228,6 +225,11 @@ pub fn reopen() -> Result<()> {
 /// What stdout and stderr of a daemon are to be, if the log says so.
 pub fn stdio() -> Option<BorrowedFd<'static>> {
     LOG.get()?.file.as_ref()?.stdio()
+}
+
+/// Stderr of a daemon is not the terminal of whoever started it any more.
+pub fn let_go_of_terminal() {
+    LOG.get().and_then(|log| log.stderr.as_ref()).map(Stderr::close);
 }
 
 /// How file, syslog, journal and stderr are doing.

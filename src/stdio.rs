@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use nix::{
     errno::Errno,
     fcntl::OFlag,
-    sys::stat::{Mode, SFlag, major, minor},
+    sys::stat::{FileStat, Mode, SFlag, major, minor},
 };
 
 use crate::{
@@ -33,24 +33,32 @@ pub fn open_null() -> Result<OwnedFd> {
     Ok(null)
 }
 
-/// Opens the log file: appended to, created if need be, never a link, a FIFO or a device.
+/// Opens a log file, which is appended to: never through a link.
+pub fn open_log(path: &CStr, flags: OFlag, mode: Mode) -> nix::Result<OwnedFd> {
+    file::open(path, flags | OFlag::O_WRONLY | OFlag::O_APPEND | file::WARILY, mode)
+}
+
+/// What was opened as a log file. ENXIO: it is no regular file, as open(2) says of a FIFO that nobody reads.
 #[inline(never)]
-pub fn open_log(path: &CStr, mode: Mode) -> Result<OwnedFd> {
-    let flags = OFlag::O_WRONLY
-        | OFlag::O_CREAT
-        | OFlag::O_APPEND
-        | OFlag::O_NOFOLLOW
-        | OFlag::O_NONBLOCK
-        | OFlag::O_NOCTTY;
-    let log = file::open(path, flags, mode).or_cannot_at("open", path)?;
-    let stat = file::fstat(log.as_fd()).or_cannot_at("examine", path)?;
-    if SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT != SFlag::S_IFREG {
-        return Err(Error::new(
-            Errno::EINVAL,
-            &[b"cannot use ", path.to_bytes(), b" as log file: it is not a regular file"],
-        ));
+pub fn examine_log(log: &OwnedFd) -> nix::Result<FileStat> {
+    let stat = file::fstat(log.as_fd())?;
+    match SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT {
+        SFlag::S_IFREG => Ok(stat),
+        _ => Err(Errno::ENXIO),
     }
-    Ok(log)
+}
+
+/// Why a file cannot be the log's.
+#[cold]
+#[inline(never)]
+pub fn refused_log(errno: Errno, path: &CStr) -> Error {
+    let path = path.to_bytes();
+    let (errno, why): (_, &[u8]) = match errno {
+        Errno::ENXIO => (Errno::EINVAL, b" as log file: it is not a regular file"),
+        Errno::EMLINK => (errno, b" as log file: it has hard links"),
+        _ => return Error::cannot_at(errno, "open the log file", path),
+    };
+    Error::new(errno, &[b"cannot use ", path, why])
 }
 
 /// Reads from `input` from now on.

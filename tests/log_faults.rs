@@ -35,6 +35,16 @@ fn a_limit_of_file_sizes_does_not_end_the_program() {
 }
 
 #[test]
+fn nor_does_a_limit_that_is_set_later() {
+    passes("log_disk", &["file-size-later"]);
+}
+
+#[test]
+fn nor_does_one_that_the_file_is_beyond_already() {
+    passes("log_disk", &["file-size-passed"]);
+}
+
+#[test]
 fn a_full_pipe_makes_nobody_wait_and_is_told_what_it_has_missed() {
     passes("log_stderr", &["full-pipe"]);
 }
@@ -57,6 +67,21 @@ fn a_full_socket_makes_nobody_wait_and_is_told_what_it_has_missed() {
 #[test]
 fn a_terminal_that_was_stopped_makes_nobody_wait() {
     passes("log_stderr", &["full-terminal"]);
+}
+
+#[test]
+fn nor_does_the_terminal_of_another_user() {
+    passes("log_stderr", &["full-terminal-of-another-user"]);
+}
+
+#[test]
+fn nor_does_one_that_became_stderr_before_the_user_was_another() {
+    passes("log_stderr", &["another-full-terminal-of-another-user"]);
+}
+
+#[test]
+fn a_daemon_does_not_keep_the_terminal_of_whoever_started_it() {
+    passes("log_stderr", &["terminal-of-a-daemon"]);
 }
 
 #[test]

@@ -73,3 +73,13 @@ fn a_program_that_closes_all_descriptors_goes_on_logging() {
 fn what_the_program_opens_instead_is_not_written_to() {
     passes("log_reopen", &["closed-and-taken"]);
 }
+
+#[test]
+fn nor_is_what_the_program_opens_at_the_very_number_that_the_log_had() {
+    passes("log_reopen", &["closed-and-all-taken"]);
+}
+
+#[test]
+fn nor_when_the_file_of_the_log_cannot_be_opened_again() {
+    passes("log_reopen", &["closed-and-taken-and-refused"]);
+}

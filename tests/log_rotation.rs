@@ -51,6 +51,11 @@ fn a_file_that_was_truncated_is_not_rotated_before_it_must_be() {
 }
 
 #[test]
+fn a_process_whose_file_another_has_rotated_goes_on_with_the_new_one() {
+    passes("log_rotation", &["by-another-process"]);
+}
+
+#[test]
 fn where_no_file_can_be_made_the_old_one_goes_on_beyond_its_limit() {
     passes("log_rotation", &["not-allowed"]);
 }

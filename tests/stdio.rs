@@ -67,12 +67,12 @@ fn a_log_file_that_is_none_is_refused() {
     let fifo = rig.folder.path("fifo");
     nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
     let message = fail_with(1, &mut rig.command(&["log_file=fifo"]));
-    assert!(message.contains("fifo"), "{message}");
+    assert!(message.contains("fifo as log file: it is not a regular file"), "{message}");
     let message = fail_with(1, &mut rig.command(&["log_file=/dev/full"]));
     assert!(message.contains("it is not a regular file"), "{message}");
     std::os::unix::fs::symlink("target", rig.folder.path("link")).unwrap();
     let message = fail_with(1, &mut rig.command(&["log_file=link"]));
-    assert!(message.contains("cannot open link"), "{message}");
+    assert!(message.contains("cannot open the log file link"), "{message}");
     assert!(!rig.folder.path("target").exists());
 }
 

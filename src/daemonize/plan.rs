@@ -80,7 +80,9 @@ impl<'a> Plan<'a> {
             plan.place = Some(Place::fixed(path)?);
         }
         if let Some(path) = options.log_file {
-            plan.log = Some(stdio::open_log(path, options.log_file_mode)?);
+            let log = stdio::open_log(path, OFlag::O_CREAT, options.log_file_mode);
+            let log = log.and_then(|log| stdio::examine_log(&log).map(|_| log));
+            plan.log = Some(log.map_err(|errno| stdio::refused_log(errno, path))?);
         }
         Ok(plan)
     }
@@ -167,6 +169,7 @@ impl<'a> Plan<'a> {
             Stdio::Redirected => {
                 stdio::redirect_input(&self.null)?;
                 stdio::redirect_output(output)?;
+                log::let_go_of_terminal();
             }
             Stdio::KeptUntilReady => {
                 stdio::redirect_input(&self.null)?;

@@ -11,7 +11,7 @@ use crate::{
     channel::{self, Word},
     error::{Error, OrCannot, Result},
     kept::Kept,
-    launch,
+    launch, log,
     pidfile::{self, Held, Place, Style},
     stdio,
     sys::{
@@ -87,6 +87,7 @@ pub fn ready() -> Result<()> {
     if let Some(output) = &daemon.output_at_ready {
         let output = output.get().map_err(|errno| lost(b"the new stdout", errno))?;
         stdio::redirect_output(output)?;
+        log::let_go_of_terminal();
         drop(daemon.output_at_ready.take().and_then(Kept::into_owned_unchecked));
     }
     if let Some(channel) = &daemon.channel {

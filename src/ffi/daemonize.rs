@@ -147,7 +147,8 @@ pub unsafe extern "C" fn daemonize(pidfile: *const c_char) -> c_int {
 /// @param options  RSD_OPTIONS(...), or a struct whose size member is set; NULL: all defaults
 /// @return         0 in the daemon; -1 in the process that called, with errno set as for daemonize()
 ///                 and also:
-///                 EINVAL     an option is out of range, or no such user or group, or user is root
+///                 EINVAL     an option is out of range, or log_file is no regular file, or no such user
+///                            or group, or user is root
 ///                 E2BIG      the options are of a newer version and ask for what this one lacks, or
 ///                            the user has more than 1024 groups
 ///                 ETIMEDOUT  the daemon was not ready in time and was ended

@@ -4,7 +4,6 @@ use core::ffi::CStr;
 use std::{
     io::IoSlice,
     os::fd::{AsFd, BorrowedFd},
-    sync::atomic::{AtomicI64, Ordering::SeqCst},
 };
 
 use nix::errno::Errno;
@@ -14,7 +13,7 @@ use super::{
     health::Health,
     line::{Header, Line, Whole},
 };
-use crate::sys::{memory::Buffer, socket};
+use crate::sys::{memory::Buffer, socket, time::Moment};
 
 /// What a line looks like there.
 #[derive(Clone, Copy)]
@@ -28,16 +27,14 @@ pub enum Protocol {
 pub struct Datagrams {
     protocol: Protocol,
     descriptor: Descriptor,
-    /// The second in which the descriptor was last seen to be ours.
-    looked_at: AtomicI64,
     pub health: Health,
 }
 
 impl Datagrams {
     /// Whether anybody listens shows later.
     pub fn new(protocol: Protocol) -> Self {
-        let (descriptor, looked_at) = (Descriptor::none(), AtomicI64::new(0));
-        let datagrams = Datagrams { protocol, descriptor, looked_at, health: Health::new() };
+        let datagrams =
+            Datagrams { protocol, descriptor: Descriptor::none(), health: Health::new() };
         datagrams.connect();
         datagrams
     }
@@ -63,11 +60,7 @@ impl Datagrams {
 
     pub fn put(&self, line: &Line) {
         self.health.deliver(line, |line| {
-            let now = line.now.second;
-            if self.looked_at.swap(now, SeqCst) != now && !self.descriptor.is_ours() {
-                return self.send_anew(line);
-            }
-            match self.descriptor.get().and_then(|socket| self.send(socket, line)) {
+            match self.socket(line.now).and_then(|socket| self.send(socket, line)) {
                 // Whoever listened is gone; somebody else may listen now.
                 Err(Errno::ECONNREFUSED | Errno::ENOTCONN | Errno::ECONNRESET)
                 | Err(Errno::EBADF | Errno::ENOTSOCK | Errno::EPIPE | Errno::EDESTADDRREQ) => {
@@ -76,6 +69,13 @@ impl Datagrams {
                 sent => sent,
             }
         });
+    }
+
+    fn socket(&self, now: Moment) -> nix::Result<BorrowedFd<'static>> {
+        if self.descriptor.is_unseen(now) {
+            self.descriptor.see(now)?;
+        }
+        self.descriptor.get()
     }
 
     #[cold]

@@ -13,7 +13,7 @@ use std::{
 use nix::{
     errno::Errno,
     fcntl::{AT_FDCWD, OFlag},
-    sys::stat::{FileStat, Mode, SFlag, fchmod},
+    sys::stat::{FileStat, Mode, fchmod},
     unistd::{Gid, Uid, fchown},
 };
 
@@ -25,13 +25,13 @@ use super::{
     rotation::{self, Rotation},
 };
 use crate::{
-    error::{Error, OrCannot, Result},
+    error::{OrCannot, Result},
     privileges, stdio,
     sys::{
         file::{self, Lock, PathBuffer, Text},
         load::Identity,
         signal,
-        time::now,
+        time::{Moment, now},
     },
 };
 
@@ -91,7 +91,7 @@ impl LogFile {
             reopen_errno: AtomicI32::new(0),
             health: Health::new(),
         };
-        let opened = log.open_new().map_err(|errno| refused(errno, path))?;
+        let opened = log.open_new().map_err(|errno| stdio::refused_log(errno, path))?;
         log.take(opened).or_cannot_at("open", path)?;
         Ok(log)
     }
@@ -104,33 +104,22 @@ impl LogFile {
     #[inline(never)]
     fn open_new(&self) -> nix::Result<Opened> {
         let path = self.path.as_c_str();
-        let always = OFlag::O_WRONLY
-            | OFlag::O_APPEND
-            | OFlag::O_NOFOLLOW
-            | OFlag::O_NONBLOCK
-            | OFlag::O_NOCTTY;
         let mut is_new = false;
         let mut opened = Err(Errno::ENOENT);
         for _ in 0..8 {
-            opened = file::open(path, always, Mode::empty());
+            opened = stdio::open_log(path, OFlag::empty(), Mode::empty());
             if opened.as_ref().err() != Some(&Errno::ENOENT) {
                 break;
             }
             let mode = self.mode.unwrap_or(Mode::from_bits_truncate(0o640));
-            opened = file::open(path, always | OFlag::O_CREAT | OFlag::O_EXCL, mode);
+            opened = stdio::open_log(path, OFlag::O_CREAT | OFlag::O_EXCL, mode);
             is_new = opened.is_ok();
             if opened.as_ref().err() != Some(&Errno::EEXIST) {
                 break;
             }
         }
         let fd = opened?;
-        let stat = file::fstat(fd.as_fd())?;
-        match SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT {
-            SFlag::S_IFREG => {}
-            SFlag::S_IFDIR => return Err(Errno::EISDIR),
-            // What open(2) says of a FIFO that nobody reads.
-            _ => return Err(Errno::ENXIO),
-        }
+        let stat = stdio::examine_log(&fd)?;
         if stat.st_nlink > 1 {
             return Err(Errno::EMLINK);
         }
@@ -182,7 +171,7 @@ impl LogFile {
 
     /// The new file is opened before the old one is let go of.
     pub fn reopen(&self) -> Result<()> {
-        self.try_reopen().map_err(|errno| refused(errno, self.path.as_c_str()))
+        self.try_reopen().map_err(|errno| stdio::refused_log(errno, self.path.as_c_str()))
     }
 
     fn try_reopen(&self) -> nix::Result<()> {
@@ -233,7 +222,7 @@ impl LogFile {
             if self.is_full(length, now) {
                 self.rotate(now, |log, stat| log.would_be_too_long(stat, length));
             }
-            self.append(whole.as_bytes())?;
+            self.append(whole.as_bytes(), line.now)?;
             if is_torn {
                 self.is_torn.store(false, SeqCst);
             }
@@ -245,19 +234,18 @@ impl LogFile {
     #[cold]
     #[inline(never)]
     fn look(&self, now: i64) {
-        self.size_limit.store(file::size_limit(), SeqCst);
         let there = file::lstat_at(AT_FDCWD, self.path.as_c_str());
         let is_lost = match there {
             Ok(there) if Identity::from(there) == self.descriptor.identity() => {
                 self.note_size(&there);
-                !self.descriptor.is_ours()
+                false
             }
             // Perhaps logrotate(8) has just moved it and is about to make a new one, which must not be in its
             // way: the moved one goes on until the next look.
             Err(Errno::ENOENT) if self.was_moved() && !self.is_missing.swap(true, SeqCst) => false,
             Ok(_) | Err(Errno::ENOENT) => true,
             // It cannot be seen any more, in another root perhaps: the old one goes on.
-            Err(_) => !self.descriptor.is_ours(),
+            Err(_) => false,
         };
         if is_lost {
             let _ = self.try_reopen();
@@ -310,54 +298,72 @@ impl LogFile {
         }
     }
 
-    fn append(&self, line: &[u8]) -> nix::Result<()> {
-        let written = match self.write(line) {
-            Err(Errno::EBADF) => self.write_anew(line),
+    fn append(&self, line: &[u8], now: Moment) -> nix::Result<()> {
+        let written = match self.write(line, now) {
+            Err(Errno::EBADF) => self.write_anew(line, now),
             written => written,
         }?;
         self.size.fetch_add(written as u64, Relaxed);
-        if written == line.len() {
-            return Ok(());
-        }
-        self.is_torn.store(true, SeqCst);
-        Err(Errno::ENOSPC)
+        if written == line.len() { Ok(()) } else { Err(self.note_torn()) }
     }
 
-    fn write(&self, line: &[u8]) -> nix::Result<usize> {
-        let fd = self.descriptor.get()?;
-        let limit = self.size_limit.load(Relaxed);
-        if limit == u64::MAX {
-            return file::write(fd, line);
-        }
-        // A line beyond RLIMIT_FSIZE must not end the program by SIGXFSZ, nor be written in part.
-        if file::fstat(fd)?.st_size as u64 + line.len() as u64 > limit {
-            return Err(Errno::EFBIG);
-        }
-        signal::without(libc::SIGXFSZ, Errno::EFBIG, || file::write(fd, line))
-    }
-
-    /// The program has closed our descriptor.
+    /// Why a line was written in part.
     #[cold]
     #[inline(never)]
-    fn write_anew(&self, line: &[u8]) -> nix::Result<usize> {
+    fn note_torn(&self) -> Errno {
+        self.is_torn.store(true, SeqCst);
+        // At a new limit the kernel first stops in the middle of a line: the next one would raise SIGXFSZ.
+        self.note_size_limit();
+        if self.size_limit.load(SeqCst) == u64::MAX { Errno::ENOSPC } else { Errno::EFBIG }
+    }
+
+    fn note_size_limit(&self) {
+        self.size_limit.store(file::size_limit(), SeqCst);
+    }
+
+    #[inline(always)]
+    fn write(&self, line: &[u8], now: Moment) -> nix::Result<usize> {
+        if self.descriptor.is_unseen(now) {
+            self.see(now)?;
+        }
+        self.write_to(self.descriptor.get()?, line)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn see(&self, now: Moment) -> nix::Result<()> {
+        self.note_size_limit();
+        self.descriptor.see(now)
+    }
+
+    #[inline(always)]
+    fn write_to(&self, fd: BorrowedFd, line: &[u8]) -> nix::Result<usize> {
+        match self.size_limit.load(Relaxed) {
+            u64::MAX => file::write(fd, line),
+            limit => write_below(limit, fd, line),
+        }
+    }
+
+    /// The descriptor is not ours any more.
+    #[cold]
+    #[inline(never)]
+    fn write_anew(&self, line: &[u8], now: Moment) -> nix::Result<usize> {
         match self.try_reopen() {
-            Ok(()) => file::write(self.descriptor.get()?, line),
+            Ok(()) => self.write(line, now),
             // Somebody else is at it, who may be what this handler has interrupted.
-            Err(_) => file::write(self.open_new()?.fd.as_fd(), line),
+            Err(_) => self.write_to(self.open_new()?.fd.as_fd(), line),
         }
     }
 }
 
-/// Why a file cannot be the log's.
+/// A line beyond RLIMIT_FSIZE must not end the program by SIGXFSZ, nor be written in part.
 #[cold]
-fn refused(errno: Errno, path: &CStr) -> Error {
-    let path = path.to_bytes();
-    let (errno, why): (_, &[u8]) = match errno {
-        Errno::ENXIO => (Errno::EINVAL, b" as log file: it is not a regular file"),
-        Errno::EMLINK => (errno, b" as log file: it has hard links"),
-        _ => return Error::cannot_at(errno, "open the log file", path),
-    };
-    Error::new(errno, &[b"cannot use ", path, why])
+#[inline(never)]
+fn write_below(limit: u64, fd: BorrowedFd, line: &[u8]) -> nix::Result<usize> {
+    if file::fstat(fd)?.st_size as u64 + line.len() as u64 > limit {
+        return Err(Errno::EFBIG);
+    }
+    signal::without(libc::SIGXFSZ, Errno::EFBIG, || file::write(fd, line))
 }
 
 /// The path as it is seen from the working directory now.

@@ -3,7 +3,10 @@
 use core::ffi::{CStr, c_int};
 
 use super::time::Zone;
-use crate::sys::{memory::Buffer, time::Moment};
+use crate::sys::{
+    memory::Buffer,
+    time::{Moment, now},
+};
 
 /// How long a line may be; also in the header.
 pub(crate) const LINE_MAX: usize = 4096;
@@ -55,10 +58,18 @@ pub fn level_name(level: c_int) -> &'static [u8] {
 
 impl Speaker<'_> {
     /// How long the text of a line may be.
-    pub fn text_max(&self, level: c_int) -> usize {
+    fn text_max(&self, level: c_int) -> usize {
         let digits = self.pid.checked_ilog10().unwrap_or(0) as usize + 1;
         let before = b"2026-11-25T16:05:59.123456+01:00 [] : ".len() + self.name.len() + digits;
         LINE_MAX - before - level_name(level).len() - 1
+    }
+
+    /// Has a text written as a line.
+    #[inline(never)]
+    pub fn say(&self, level: c_int, text: &[u8], fields: &[&CStr], write: impl FnOnce(&Line)) {
+        let mut room = Buffer::new();
+        let text = visible(text, self.text_max(level), &mut room);
+        write(&Line { speaker: self, level, now: now(), text, fields });
     }
 }
 

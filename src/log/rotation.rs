@@ -34,8 +34,7 @@ pub struct Rotation {
 pub fn rotate(log: &LogFile, is_due: impl Fn(&FileStat) -> bool) -> nix::Result<()> {
     let path = log.path.as_c_str();
     // Not the descriptor that we write to: a forked process has the same open file, and so the same lock.
-    let flags = OFlag::O_WRONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
-    let lock = match file::open(path, flags, Mode::empty()) {
+    let lock = match file::open(path, OFlag::O_WRONLY | file::WARILY, Mode::empty()) {
         Err(Errno::ENOENT) => return log.open_and_take(),
         lock => lock?,
     };
@@ -89,7 +88,7 @@ impl Names<'_> {
 
     /// Whether a process writes to it still, and would lose what it writes next.
     fn is_in_use(&self, number: u32) -> bool {
-        let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+        let flags = OFlag::O_RDONLY | file::WARILY;
         let opened = self.with(number, |name| file::open(name, flags, Mode::empty()));
         opened.is_ok_and(|fd| file::try_lock(fd.as_fd(), Lock::Exclusive) == Ok(false))
     }

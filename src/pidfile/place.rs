@@ -119,8 +119,7 @@ impl Place {
     }
 
     pub fn open(&self, flags: OFlag, mode: Mode) -> nix::Result<OwnedFd> {
-        let always = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
-        file::open_at(self.at(), self.name(), flags | always, mode)
+        file::open_at(self.at(), self.name(), flags | file::WARILY, mode)
     }
 
     #[inline(never)]

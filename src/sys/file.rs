@@ -42,6 +42,10 @@ pub fn above_stdio(fd: OwnedFd) -> nix::Result<OwnedFd> {
 // nix's functions take any kind of descriptor and path, and are compiled anew for each: from here
 // on there is one of each.
 
+/// Flags for a path at which anything may stand: no link is followed, no other end of a FIFO waited for, and no
+/// terminal becomes ours.
+pub const WARILY: OFlag = OFlag::O_NOFOLLOW.union(OFlag::O_NONBLOCK).union(OFlag::O_NOCTTY);
+
 /// openat(2), and the descriptor is none of stdio's.
 #[inline(never)]
 pub fn open_at(at: BorrowedFd, path: &CStr, flags: OFlag, mode: Mode) -> nix::Result<OwnedFd> {
@@ -147,6 +151,11 @@ pub fn is_writable_within(fd: BorrowedFd, limit_us: u32) -> nix::Result<bool> {
     Ok(polled.revents & libc::POLLOUT != 0)
 }
 
+/// isatty(3)
+pub fn is_terminal(fd: BorrowedFd) -> bool {
+    nix::unistd::isatty(fd) == Ok(true)
+}
+
 /// renameat(2), which replaces what stands at `to`.
 fn rename(from: &CStr, to: &CStr) -> nix::Result<()> {
     // SAFETY: two C strings.
@@ -166,14 +175,30 @@ pub fn rename_to_free(from: &CStr, to: &CStr) -> nix::Result<()> {
     }
 }
 
-/// When the file was made, in seconds since the epoch; `None` where the file system does not know.
-pub fn birth(fd: BorrowedFd) -> Option<i64> {
+/// statx(2) of an open file.
+fn statx(fd: BorrowedFd, mask: libc::c_uint) -> nix::Result<libc::statx> {
     // SAFETY: all zeros is a valid statx: integers.
     let mut stat: libc::statx = unsafe { core::mem::zeroed() };
     let (fd, flags) = (fd.as_raw_fd(), libc::AT_EMPTY_PATH);
     // SAFETY: an empty C string, and `stat` is writable.
-    let asked = unsafe { libc::statx(fd, c"".as_ptr(), flags, libc::STATX_BTIME, &mut stat) };
-    (asked == 0 && stat.stx_mask & libc::STATX_BTIME != 0).then_some(stat.stx_btime.tv_sec)
+    check(unsafe { libc::statx(fd, c"".as_ptr(), flags, mask, &mut stat) }).map(|_| stat)
+}
+
+/// When the file was made, in seconds since the epoch; `None` where the file system does not know.
+pub fn birth(fd: BorrowedFd) -> Option<i64> {
+    let stat = statx(fd, libc::STATX_BTIME).ok()?;
+    (stat.stx_mask & libc::STATX_BTIME != 0).then_some(stat.stx_btime.tv_sec)
+}
+
+/// Its st_dev and st_ino. Who asks for the times, too, as fstat(2) does, has the next write(2) note a new one,
+/// which takes ext4 longer than the write.
+pub fn device_and_inode(fd: BorrowedFd) -> nix::Result<(u64, u64)> {
+    match statx(fd, libc::STATX_INO) {
+        Ok(stat) => Ok((libc::makedev(stat.stx_dev_major, stat.stx_dev_minor), stat.stx_ino)),
+        Err(Errno::EBADF) => Err(Errno::EBADF),
+        // It does not exist before Linux 4.11, and filters of that time refuse it.
+        Err(_) => fstat(fd).map(|stat| (stat.st_dev, stat.st_ino)),
+    }
 }
 
 /// The soft limit of a file's size (RLIMIT_FSIZE).

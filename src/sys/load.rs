@@ -135,6 +135,13 @@ pub fn identity(fd: i32) -> nix::Result<Identity> {
     Ok(file::fstat(fd)?.into())
 }
 
+/// As `identity`, where it is written to.
+pub fn identity_of_written(fd: i32) -> nix::Result<Identity> {
+    let fd = file::borrowed(fd).ok_or(nix::errno::Errno::EBADF)?;
+    let (device, inode) = file::device_and_inode(fd)?;
+    Ok(Identity { device, inode })
+}
+
 /// The value of an environment variable, as long as nobody changes the environment.
 pub fn environment(name: &core::ffi::CStr) -> Option<&'static core::ffi::CStr> {
     // SAFETY: `name` is a C string.

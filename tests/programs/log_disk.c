@@ -226,6 +226,51 @@ static void file_size(void)
     log_beyond_the_limit();
 }
 
+/* Set between two lines of the same second, most of the times. */
+static void file_size_later(void)
+{
+    for (int round = 0; round < 5; round++) {
+        pid_t child = checked_fork();
+        if (child == 0) {
+            open_log(.file = LOG);
+            log_beyond_the_limit();
+            _exit(0);
+        }
+        check_ends_well(child);
+        check(unlink(LOG) == 0);
+    }
+}
+
+/* Below what the file has already: as soon as it is seen, or at once by a call. */
+static void file_size_passed(void)
+{
+    for (unsigned round = 0; round < 15; round++) {
+        pid_t child = checked_fork();
+        if (child == 0) {
+            open_log(.file = LOG);
+            log_numbered(0, 0);
+            limit_size(0);
+            if (round % 3 == 0) {
+                check(rsd_reopen_log() == 0);
+            } else if (round % 3 == 1) { /* though that fails */
+                check(rename(LOG, "moved") == 0 && mkdir(LOG, 0700) == 0);
+                check(rsd_reopen_log() == -1 && rmdir(LOG) == 0 && rename("moved", LOG) == 0);
+            } else {
+                usleep(100);
+            }
+            log_numbered(0, 1);
+            check(state_now().file_errno == EFBIG && state_now().file_lost == 1);
+            limit_size(RLIM_INFINITY);
+            usleep(100);
+            log_numbered(0, 2);
+            check(state_now().file_errno == 0 && state_now().file_lost == 1);
+            _exit(0);
+        }
+        check_ends_well(child);
+    }
+    check(told_lost(LOG) == 15);
+}
+
 int main(int argc, char *argv[])
 {
     static const struct one_case cases[] = {
@@ -235,6 +280,8 @@ int main(int argc, char *argv[])
         { "not-allowed", not_allowed },
         { "directory-gone", directory_gone },
         { "file-size", file_size },
+        { "file-size-later", file_size_later },
+        { "file-size-passed", file_size_passed },
         { NULL, NULL },
     };
     return run_case(cases, argc, argv);

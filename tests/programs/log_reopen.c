@@ -192,19 +192,24 @@ static void closed(void)
 }
 
 /* The numbers from 3 to `last` belong to a file of the program's then: nothing is written there. */
-static void closed_and_taken(void)
+static void take_numbers(int last)
 {
-    const int last = 40;
+    close_all();
+    int file = open("taken", O_RDWR | O_CREAT | O_APPEND, 0600);
+    check(file == 3);
+    for (int fd = 4; fd <= last; fd++)
+        check(dup2(file, fd) == fd);
+}
+
+static void closed_and_taken_up_to(int last)
+{
+    const int file = 3;
 
     open_log(.file = LOG);
     unsigned number = 0;
     for (int round = 0; round < 20; round++) {
         log_numbered(0, number++);
-        close_all();
-        int file = open("taken", O_RDWR | O_CREAT | O_APPEND, 0600);
-        check(file == 3);
-        for (int fd = 4; fd <= last; fd++)
-            check(dup2(file, fd) == fd);
+        take_numbers(last);
         log_numbered(0, number++);
         check(rsd_reopen_log() == 0);
         log_numbered(0, number++);
@@ -216,6 +221,37 @@ static void closed_and_taken(void)
     struct tally *tally = new_tally();
     count_lines(tally, LOG);
     check_each_once(tally, 0, number);
+}
+
+static void closed_and_taken(void)
+{
+    closed_and_taken_up_to(40);
+}
+
+static void closed_and_all_taken(void)
+{
+    closed_and_taken_up_to(1023);
+}
+
+/* And the log's own file cannot be opened again: its lines are lost, and are nowhere else. */
+static void closed_and_taken_and_refused(void)
+{
+    struct stat stat;
+    open_log(.file = LOG);
+    rsd_log(LOG_INFO, "before");
+    check(rename(LOG, "old") == 0 && symlink("target", LOG) == 0);
+    take_numbers(1023);
+    for (int i = 1; i <= 10; i++) {
+        rsd_log(LOG_INFO, "lost");
+        check(state_now().file_lost == (unsigned)i && state_now().file_errno == ELOOP);
+    }
+    check(fstat(3, &stat) == 0 && stat.st_size == 0);
+    check(unlink(LOG) == 0);
+    rsd_log(LOG_INFO, "after");
+    check(fstat(3, &stat) == 0 && stat.st_size == 0);
+    check_last("old", "before");
+    check_last(LOG, "after");
+    check(file_contains(LOG, "10 lines were lost here"));
 }
 
 int main(int argc, char *argv[])
@@ -230,6 +266,8 @@ int main(int argc, char *argv[])
         { "on-a-signal", on_a_signal },
         { "closed", closed },
         { "closed-and-taken", closed_and_taken },
+        { "closed-and-all-taken", closed_and_all_taken },
+        { "closed-and-taken-and-refused", closed_and_taken_and_refused },
         { NULL, NULL },
     };
     return run_case(cases, argc, argv);

@@ -223,6 +223,33 @@ static void truncated(void)
     check_in_order(0, number - 10, number);
 }
 
+/* Whose file was rotated by another process goes on with the new one, at once: it neither makes the old one longer
+ * than the limit nor rotates again. */
+static void by_another_process(void)
+{
+    const size_t limit = 1000;
+    for (unsigned round = 0; round < 20; round++) {
+        open_log(.file = LOG);
+        rsd_log(LOG_INFO, "12345");
+        size_t length = size_of(LOG);
+        open_log(.file = LOG, .file_limit = limit, .file_count = 5);
+        while (size_of(LOG) + length <= limit)
+            rsd_log(LOG_INFO, "12345");
+        pid_t child = checked_fork();
+        if (child == 0) {
+            open_log(.file = LOG, .file_limit = limit, .file_count = 5);
+            rsd_log(LOG_INFO, "child");
+            _exit(0);
+        }
+        check_ends_well(child);
+        check(exists(LOG ".1"));
+        rsd_log(LOG_INFO, "12345");
+        check(size_of(LOG ".1") <= limit && size_of(LOG) > length && !exists(LOG ".2"));
+        check_last(LOG, "12345");
+        check(unlink(LOG) == 0 && unlink(LOG ".1") == 0);
+    }
+}
+
 static void not_allowed(void)
 {
     check(mkdir("sub", 0755) == 0 && chdir("sub") == 0);
@@ -273,6 +300,7 @@ int main(int argc, char *argv[])
         { "by-age", by_age },
         { "by-size-after-a-restart", by_size_after_a_restart },
         { "truncated", truncated },
+        { "by-another-process", by_another_process },
         { "not-allowed", not_allowed },
         { "name-taken", name_taken },
         { NULL, NULL },

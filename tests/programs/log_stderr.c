@@ -20,12 +20,17 @@ static void complain(int line, const char *condition)
             complain(__LINE__, #condition); \
     } while (0)
 
+static void put_stderr(int fd)
+{
+    screen = dup(2);
+    check(dup2(fd, 2) == 2 && close(fd) == 0);
+}
+
 /* Ends the program if rsd_log() waits. */
 static void stderr_to(int fd)
 {
-    screen = dup(2);
     open_log(.to_stderr = 1, .file = LOG);
-    check(dup2(fd, 2) == 2 && close(fd) == 0);
+    put_stderr(fd);
     alarm(LONG_MS / 1000);
 }
 
@@ -130,20 +135,115 @@ static int open_terminal(int *master, int *terminal)
     return *terminal;
 }
 
-static void full_terminal_as(uid_t user)
+static int new_terminal(int *master)
 {
-    int master, terminal;
-    if (open_terminal(&master, &terminal) == -1)
+    int terminal;
+    if (open_terminal(master, &terminal) == -1)
         _exit(CANNOT_RUN_HERE);
-    stderr_to(terminal);
-    check_aloud(setresuid(user, user, user) == 0);
+    return terminal;
+}
+
+static void check_full_terminal(void)
+{
     unsigned number = 0, lost = log_until_lost(&number);
     check_aloud(lost > 0 && state_now().stderr_errno == EAGAIN);
 }
 
 static void full_terminal(void)
 {
-    full_terminal_as(geteuid());
+    int master;
+    stderr_to(new_terminal(&master));
+    check_full_terminal();
+}
+
+/* The pipe of a supervisor or the terminal is not the daemon's when that has given up its privileges. */
+static void need_root(void)
+{
+    if (geteuid() != 0)
+        _exit(CANNOT_RUN_HERE);
+}
+
+static void become(uid_t user)
+{
+    check_aloud(setresuid(user, user, user) == 0);
+}
+
+static void full_terminal_of_another_user(void)
+{
+    need_root();
+    int master;
+    put_stderr(new_terminal(&master));
+    open_log(.to_stderr = 1, .file = LOG);
+    alarm(LONG_MS / 1000);
+    become(65534);
+    check_full_terminal();
+}
+
+/* It becomes stderr when the log is open, and there is a line before the privileges are given up. */
+static void another_full_terminal_of_another_user(void)
+{
+    need_root();
+    int first, second, other;
+    char byte;
+    put_stderr(new_terminal(&first));
+    open_log(.to_stderr = 1, .file = LOG);
+    other = new_terminal(&second);
+    check_aloud(dup2(other, 2) == 2 && close(other) == 0);
+    alarm(LONG_MS / 1000);
+    rsd_log(LOG_INFO, "root's");
+    become(65534);
+    check_full_terminal();
+    /* The first one is closed by now: nobody writes to it. */
+    check_aloud(read(first, &byte, 1) == -1 && errno == EIO);
+}
+
+static void start_simply(void)
+{
+    check_aloud(daemonize(NULL) == 0);
+}
+
+static void start_until_ready(void)
+{
+    check_aloud(rsd_daemonize(RSD_OPTIONS(.stdio = RSD_STDIO_KEEP_UNTIL_READY)) == 0);
+    rsd_log(LOG_INFO, "starting");
+    check_aloud(rsd_ready() == 0);
+}
+
+/* Whoever started it sees the end of its terminal, while the daemon goes on. */
+static void end_of_terminal(void (*start)(void), const char *expected)
+{
+    int master, started[2], stop[2];
+    char text[256] = "";
+    put_stderr(new_terminal(&master));
+    open_log(.to_stderr = 1, .file = LOG);
+    int folder = open(".", O_PATH), null = open("/dev/null", O_RDWR);
+    check_aloud(dup2(null, 1) == 1 && pipe(started) == 0 && pipe(stop) == 0);
+    pid_t child = checked_fork();
+    if (child == 0) {
+        start();
+        check_aloud(fchdir(folder) == 0);
+        rsd_log(LOG_INFO, "after");
+        close(started[1]);
+        close(stop[1]);
+        _exit(read(stop[0], text, 1) == 0);
+    }
+    check_ends_well(child);
+    check_aloud(close(started[1]) == 0 && read(started[0], text, 1) == 0);
+    check_aloud(file_contains(LOG, "after"));
+    /* From here on only the daemon could have it still. */
+    check_aloud(rsd_open_log(RSD_LOG_OPTIONS(.file = LOG)) == 0 && dup2(screen, 2) == 2);
+    size_t length = 0;
+    for (ssize_t got; (got = read(master, text + length, sizeof text - 1 - length)) > 0; length += (size_t)got)
+        ;
+    check(errno == EIO && strcmp(text, expected) == 0);
+    check(close(master) == 0 && close(stop[1]) == 0);
+}
+
+static void terminal_of_a_daemon(void)
+{
+    alarm(LONG_MS / 1000);
+    end_of_terminal(start_simply, "");
+    end_of_terminal(start_until_ready, "tester: starting\r\n");
 }
 
 static unsigned begun, done;
@@ -203,13 +303,6 @@ static void full_pipe_of_threads_as(uid_t user)
 static void full_pipe_of_threads(void)
 {
     full_pipe_of_threads_as(geteuid());
-}
-
-/* The pipe of a supervisor or the terminal is not the daemon's when that has given up its privileges. */
-static void need_root(void)
-{
-    if (geteuid() != 0)
-        _exit(CANNOT_RUN_HERE);
 }
 
 static void full_pipe_of_another_user(void)
@@ -275,6 +368,9 @@ int main(int argc, char *argv[])
         { "full-pipe-of-another-user", full_pipe_of_another_user },
         { "full-socket", full_socket },
         { "full-terminal", full_terminal },
+        { "full-terminal-of-another-user", full_terminal_of_another_user },
+        { "another-full-terminal-of-another-user", another_full_terminal_of_another_user },
+        { "terminal-of-a-daemon", terminal_of_a_daemon },
         { "reader-gone", reader_gone },
         { "closed", closed },
         { NULL, NULL },
