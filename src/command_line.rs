@@ -1,20 +1,26 @@
 //! A daemon's own command line: one word that says what to do, and the exit status that init scripts know.
 //! The only room that writes to stdout and stderr without being a log.
 
+mod asked;
+mod voice;
+
 use core::ffi::CStr;
 
 use nix::{errno::Errno, fcntl::AT_FDCWD, unistd::Pid};
 
+use self::{
+    asked::{Asked, Word, Wrong},
+    voice::{REPLY_MAX, Voice, put},
+};
 use crate::{
     control::client,
     daemonize,
-    error::{self, Error, Line, OrCannot, Result},
+    error::{self, Line, OrCannot, Result},
     lifecycle,
     sys::{
         arguments::MainArguments,
         file::{self, PathBuffer},
-        memory::Buffer,
-        process, signal,
+        process,
     },
 };
 
@@ -34,25 +40,6 @@ const UNKNOWN: i32 = 4;
 const STOP_TIMEOUT_MS: u32 = 30_000;
 /// Who asks for the status wants to know whether the daemon answers now.
 const STATUS_TIMEOUT_MS: i32 = 5000;
-/// What is shown of a daemon's answer.
-const REPLY_MAX: usize = 8192;
-
-const HELP: &[&[u8]] = &[
-    b"",
-    b"commands:",
-    b"  start           go into the background, and leave when the daemon is ready (the default)",
-    b"  stop            end the daemon, and leave when it is gone",
-    b"  restart         stop, then start",
-    b"  reload          have it read its configuration again",
-    b"  status          tell whether it runs: 0 yes, 1 no, but its pid file is left, 3 no, 4 unknown",
-    b"  run             stay in the foreground",
-    b"",
-    b"options:",
-    b"  --pidfile PATH  the pid file; a name stands for /run/NAME.pid",
-    b"  --user USER     the user to become",
-    b"  --foreground    start without going into the background",
-    b"  --help          tell this",
-];
 
 /// What the program says besides how its daemon is started.
 pub struct Options<'a> {
@@ -60,115 +47,6 @@ pub struct Options<'a> {
     pub usage: Option<&'a CStr>,
     pub timeout_ms: Option<u32>,
     pub kills: bool,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Word {
-    Start,
-    Stop,
-    Restart,
-    Reload,
-    Status,
-    Run,
-}
-
-impl Word {
-    fn new(argument: &[u8]) -> Option<Self> {
-        Some(match argument {
-            b"start" => Word::Start,
-            b"stop" => Word::Stop,
-            b"restart" => Word::Restart,
-            b"reload" => Word::Reload,
-            b"status" => Word::Status,
-            b"run" => Word::Run,
-            _ => return None,
-        })
-    }
-}
-
-/// What stands on the command line.
-#[derive(Default)]
-struct Asked<'a> {
-    word: Option<Word>,
-    pidfile: Option<&'a CStr>,
-    user: Option<&'a CStr>,
-    in_foreground: bool,
-    for_help: bool,
-}
-
-enum Wrong<'a> {
-    Unknown(&'a CStr),
-    NoValue(&'static [u8]),
-}
-
-impl<'a> Asked<'a> {
-    /// Takes out what is understood.
-    #[inline(never)]
-    fn take(arguments: &mut MainArguments<'a>) -> core::result::Result<Self, Wrong<'a>> {
-        let mut asked = Asked::default();
-        let mut index = 1;
-        let mut may_be_value = false;
-        while let Some(argument) = arguments.get(index) {
-            let bytes = argument.to_bytes();
-            if bytes == b"--" {
-                break;
-            }
-            let is_understood = match bytes {
-                b"--foreground" => {
-                    asked.in_foreground = true;
-                    true
-                }
-                b"--help" => {
-                    asked.for_help = true;
-                    true
-                }
-                _ if asked.word.is_none() => {
-                    asked.word = Word::new(bytes);
-                    asked.word.is_some()
-                }
-                _ => false,
-            };
-            if is_understood {
-                arguments.remove(index);
-            } else if let Some(path) = value(b"--pidfile", arguments, index)? {
-                asked.pidfile = Some(path);
-            } else if let Some(user) = value(b"--user", arguments, index)? {
-                asked.user = Some(user);
-            } else {
-                let is_option = bytes.starts_with(b"-") && bytes != b"-";
-                if !is_option && !may_be_value && asked.word.is_none() {
-                    return Err(Wrong::Unknown(argument));
-                }
-                may_be_value = is_option && !bytes.contains(&b'=');
-                index += 1;
-                continue;
-            }
-            may_be_value = false;
-        }
-        Ok(asked)
-    }
-}
-
-/// The value of the option that stands here, if it does: then both are taken out.
-fn value<'a>(
-    name: &'static [u8],
-    arguments: &mut MainArguments<'a>,
-    index: usize,
-) -> core::result::Result<Option<&'a CStr>, Wrong<'a>> {
-    let argument = arguments.get(index).unwrap_or_default();
-    let value = match argument.to_bytes_with_nul().strip_prefix(name) {
-        Some(b"\0") => {
-            arguments.remove(index);
-            arguments.get(index)
-        }
-        Some([b'=', rest @ ..]) => CStr::from_bytes_until_nul(rest).ok(),
-        _ => return Ok(None),
-    };
-    arguments.remove(index);
-    match value {
-        Some(value) if !value.is_empty() => Ok(Some(value)),
-        _ => Err(Wrong::NoValue(name)),
-    }
 }
 
 /// `rsd_command`: the exit status. `None`: this process is the daemon.
@@ -370,73 +248,4 @@ fn number(pid: Pid) -> Line {
     let mut line = Line::new();
     line.push_number(pid.as_raw() as u32);
     line
-}
-
-/// Writes in the name of the daemon.
-struct Voice<'a> {
-    name: &'a [u8],
-}
-
-impl Voice<'_> {
-    fn tell(&self, pieces: &[&[u8]]) {
-        self.say(1, pieces);
-    }
-
-    fn complain(&self, pieces: &[&[u8]]) {
-        self.say(2, pieces);
-    }
-
-    /// The exit status for this failure, of which this is said.
-    #[inline(never)]
-    fn failed(&self, error: &Error) -> i32 {
-        self.complain(&[error::told(error).as_bytes()]);
-        match error.0 {
-            Errno::EPERM | Errno::EACCES => NOT_ALLOWED,
-            _ => FAILED,
-        }
-    }
-
-    fn say(&self, fd: i32, pieces: &[&[u8]]) {
-        let mut line = Line::new();
-        pieces.iter().for_each(|piece| line.push(piece));
-        put(fd, &[self.name, b": ", line.as_bytes()]);
-    }
-
-    #[inline(never)]
-    fn help(&self, usage: Option<&CStr>) {
-        put(1, &[b"usage: ", self.name, b" [COMMAND] [OPTION]... [ARGUMENT]..."]);
-        HELP.iter().for_each(|line| put(1, &[line]));
-        let usage = usage.map_or(&b""[..], CStr::to_bytes);
-        let usage = usage.strip_suffix(b"\n").unwrap_or(usage);
-        if !usage.is_empty() {
-            put(1, &[]);
-            usage.split(|&byte| byte == b'\n').for_each(|line| put(1, &[line]));
-        }
-    }
-}
-
-/// One line in one write, after what stdio has buffered. Nobody need read it.
-#[inline(never)]
-fn put(fd: i32, pieces: &[&[u8]]) {
-    let mut line = Buffer::<{ error::SENTENCE_MAX + REPLY_MAX }>::new();
-    for piece in pieces {
-        line.push(piece);
-    }
-    line.truncate(error::SENTENCE_MAX + REPLY_MAX - 1);
-    line.push(b"\n");
-    let _ = signal::without(libc::SIGPIPE, Errno::EPIPE, || {
-        process::flush_stdio();
-        let mut rest = Some(line.as_bytes());
-        while let Some(text) = rest {
-            rest = write_some(fd, text);
-        }
-        // Either may have raised it.
-        Err::<(), _>(Errno::EPIPE)
-    });
-}
-
-/// What is left to be written; `None`: nothing, or it cannot be.
-fn write_some(fd: i32, text: &[u8]) -> Option<&[u8]> {
-    let count = file::write(file::borrowed(fd)?, text).ok()?;
-    text.get(count..).filter(|rest| count > 0 && !rest.is_empty())
 }

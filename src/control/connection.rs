@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 
 use nix::errno::Errno;
 
-use super::{answer::Answer, listener::Access, words::Words};
+use super::{answer::Answer, listener::Access, waiting::Reload, words::Words};
 use crate::{
     error::Error,
     kept::Kept,
@@ -31,18 +31,6 @@ pub enum Stage {
     Served,
     /// It is to be told how a reload ends.
     Waiting(Reload),
-}
-
-/// How far the reload is that somebody asked for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Reload {
-    /// The flag was raised.
-    Flagged,
-    /// The flag was seen lowered, but nobody has begun a reload.
-    Taken,
-    /// The signal was sent, and the program's own handler has it.
-    Sent,
-    Begun,
 }
 
 pub struct Connection {
