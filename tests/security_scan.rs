@@ -301,7 +301,7 @@ fn a_folder_that_becomes_a_link_during_a_scan_is_not_followed() {
 fn a_folder_that_cannot_be_read_to_its_end_is_told() {
     let Some(tree) = Tree::with_races() else { return };
     plant(tree.path("folder"), None, 0o755);
-    plant(tree.path("folder/on a broken disk"), Some(""), 0o666);
+    plant(tree.path("folder/the last on a broken disk"), Some(""), 0o644);
 
     assert_eq!(tree.found(), ["not scanned (Input/output error): folder/"]);
 }

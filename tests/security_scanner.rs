@@ -121,8 +121,14 @@ fn whoever_makes_many_files_does_not_fill_the_log() {
 fn scanner_scans_again_after_the_interval() {
     let Some(scanner) = Scanner::new() else { return };
     scanner.configure(&scanner.config(1));
-    let daemon = scanner.start();
+    let daemon = scanner.start_and_scan();
+    let ticks = || -> u64 {
+        let stat = daemon.stat();
+        stat[11].parse::<u64>().unwrap() + stat[12].parse::<u64>().unwrap()
+    };
+    let before = ticks();
     scanner.await_scans(3);
+    assert!(ticks() - before < 100, "it does not sleep between scans");
     daemon.stop();
 
     let log = read(&scanner.log.0);

@@ -17,15 +17,18 @@ int __wrap_fstatat64(int fd, const char *name, struct stat *stat, int flags);
 
 struct dirent *__wrap_readdir64(DIR *folder)
 {
+    static DIR *broken = NULL;
     struct dirent *entry = __real_readdir64(folder);
 
     if (entry != NULL && strcmp(entry->d_name, "slow") == 0)
         for (;;)
             pause();
-    if (entry != NULL && strcmp(entry->d_name, "on a broken disk") == 0) {
+    if (folder == broken) {
         errno = EIO;
         return NULL;
     }
+    if (entry != NULL && strcmp(entry->d_name, "the last on a broken disk") == 0)
+        broken = folder;
     if (entry != NULL && strcmp(entry->d_name, "vanishing file") == 0)
         unlinkat(dirfd(folder), entry->d_name, 0);
     return entry;
