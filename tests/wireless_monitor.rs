@@ -348,6 +348,7 @@ fn demo(folder: &Folder) -> Command {
 fn demo_passes_all_its_steps_and_leaves_nothing() {
     let folder = Folder::new();
     example(&folder, "wireless_monitor");
+    example(&folder, "simple_daemon");
 
     let output = succeed(&mut demo(&folder));
 
@@ -373,6 +374,7 @@ fn demo_fails_and_leaves_nothing_when_a_step_is_not_as_it_should_be() {
         let faulty = folder.path("faulty.c");
         fs::write(&faulty, source.replace(right, wrong)).unwrap();
         let program = compile(&folder, "wireless_monitor", &[faulty], &[]);
+        example(&folder, "simple_daemon");
 
         let output = run(&mut demo(&folder));
 
