@@ -846,10 +846,10 @@ int rsd_command(int *argc,
  * One process at a time serves a path: it holds PATH.lock, a file as that of lock_pidfile() with mode
  * 0600. A socket that another one serves is left alone; one that nobody does, since its process was
  * killed, is replaced. Until mode and owner are right nobody can connect. When this process exits normally
- * (as for daemonize()), or by rsd_close_control(), both files are removed. A client has
- * ten seconds for each line and for taking each piece of an answer, an idle one as long as it likes. Of
- * RLIMIT_NOFILE at most half is used for clients, then the one that was idle longest is closed, or else
- * the one that has taken nothing of its answer longest.
+ * (as for daemonize()), or by rsd_close_control(), both files are removed, if they can be; what is left is
+ * replaced by the next. A client has ten seconds for each line and for taking each piece of an answer, an
+ * idle one as long as it likes. Of RLIMIT_NOFILE at most half is used for clients, then the one that was
+ * idle longest is closed, or else the one that has taken nothing of its answer longest.
  *
  * Call it after daemonize(), since a forked child does not serve its parent's socket.
  *

@@ -105,27 +105,22 @@ impl Clients {
         self.count >= CLIENTS_ALWAYS && self.count >= max()
     }
 
-    /// A new client, if there is one and room for it.
+    /// A new client, if there is one and room for it. One that something else fails for is closed.
     pub fn accept(&mut self) -> Option<usize> {
         let has_room = !self.is_crowded() || self.close_longest_idle();
         let accepted = if has_room { self.accept_one() } else { Err(Errno::EMFILE) };
-        let entered = match accepted {
-            Ok(Some((socket, peer, access))) => {
-                let serial = SERIAL.fetch_add(1, Relaxed);
-                let client = Connection::new(socket, peer, access, serial);
-                client.and_then(|client| self.enter(client))
-            }
-            Ok(None) => return None,
-            Err(errno) => Err(errno),
-        };
-        if entered.is_err() {
+        let Ok(accepted) = accepted else {
             // As long as it is told of clients that there is no room for, the loop would turn in circles.
             if let Some(listener) = &mut self.listener {
                 listener.pause();
             }
             self.hurry(monotonic_ms() + PAUSE_MS);
-        }
-        entered.ok()
+            return None;
+        };
+        let (socket, peer, access) = accepted?;
+        let serial = SERIAL.fetch_add(1, Relaxed);
+        let client = Connection::new(socket, peer, access, serial);
+        client.and_then(|client| self.enter(client)).ok()
     }
 
     fn accept_one(&mut self) -> nix::Result<Option<(OwnedFd, Peer, Access)>> {

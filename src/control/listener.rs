@@ -100,14 +100,14 @@ impl Listener {
         mode.contains(Mode::S_IWOTH).then_some(Access::Queries)
     }
 
-    /// A client that waits, and what it may do.
+    /// A client that waits, and what it may do. One whose user nobody knows is closed.
     pub fn accept(&self) -> nix::Result<Option<(OwnedFd, Peer, Access)>> {
         let client = match stream::accept(self.socket.get()?) {
             // Nobody, or somebody who is gone.
             Err(Errno::EAGAIN | Errno::ECONNABORTED | Errno::EINTR) => return Ok(None),
             client => client?,
         };
-        let peer = stream::peer(client.as_fd())?;
+        let Ok(peer) = stream::peer(client.as_fd()) else { return Ok(None) };
         let access = self.access(client.as_fd(), &peer);
         Ok(access.map(|access| (client, peer, access)))
     }

@@ -5,7 +5,7 @@ use nix::errno::Errno;
 use super::{Blow, Fault};
 
 struct Exception {
-    /// The system call.
+    /// The system call, or several with | between.
     call: &'static str,
     /// What strace shows of its arguments, or a part of that.
     arguments: &'static str,
@@ -41,14 +41,14 @@ static EXCEPTIONS: &[Exception] = &[
     Exception {
         call: "newfstatat",
         arguments: "AT_",
-        blow: |blow| matches!(blow, Blow::FailFromHereOn(_)),
+        blow: is_from_here_on,
         outcome: "the start left daemon.pid",
         reason: "a file is only removed when it is known to be ours; the next start takes it over",
     },
     Exception {
         call: "newfstatat",
         arguments: "AT_",
-        blow: |blow| matches!(blow, Blow::FailFromHereOn(_)),
+        blow: is_from_here_on,
         outcome: "does not say why but \"the daemon exited with status 1 before it was ready\"",
         reason: "the reason is only sent on a descriptor that is known to be ours",
     },
@@ -131,7 +131,66 @@ static EXCEPTIONS: &[Exception] = &[
         outcome: "left log.3",
         reason: "a file that somebody has locked is written to",
     },
+    Exception {
+        call: "flock",
+        arguments: "LOCK_EX|LOCK_NB",
+        blow: |blow| blow == Blow::Fail(Errno::EAGAIN),
+        outcome: "does not say why but \"cannot lock socket.lock: No locks available\"",
+        reason: "the file has no name yet, so nobody else can have locked it",
+    },
+    Exception {
+        call: "bind",
+        arguments: "AF_UNIX",
+        blow: |blow| blow.errno() == Some(Errno::EADDRINUSE),
+        outcome: "does not say why but \"cannot use socket: another process serves it\"",
+        reason: "what that errno means is said",
+    },
+    Exception {
+        call: "newfstatat",
+        arguments: "AT_",
+        blow: is_from_here_on,
+        outcome: "status 1 and said \"fault_control: cannot examine socket: (why)\\n\
+                  but there is a file\\n\"",
+        reason: SOCKET_LEFT_REASON,
+    },
+    Exception {
+        call: "newfstatat|unlinkat",
+        arguments: "",
+        blow: |_| true,
+        outcome: "status 0 and printed \"answered, socket is left\\n\"",
+        reason: SOCKET_LEFT_REASON,
+    },
+    Exception {
+        call: "newfstatat|unlinkat",
+        arguments: "",
+        blow: |_| true,
+        outcome: "status 0 and printed \"answered, lock is left\\n\"",
+        reason: SOCKET_LEFT_REASON,
+    },
+    Exception {
+        call: "newfstatat",
+        arguments: "AT_EMPTY_PATH",
+        blow: is_from_here_on,
+        outcome: "status 0 and printed \"not answered, socket is left\\n\"",
+        reason: UNANSWERED_REASON,
+    },
+    Exception {
+        call: "socket|connect|sendto|shutdown|poll|read|accept4|getsockopt|recvfrom|epoll_ctl",
+        arguments: "",
+        blow: is_from_here_on,
+        outcome: "status 0 and printed \"not answered, nothing is left\\n\"",
+        reason: UNANSWERED_REASON,
+    },
 ];
+
+const SOCKET_LEFT_REASON: &str =
+    "a file is only removed when it is known to be ours; the next start takes it over";
+const UNANSWERED_REASON: &str =
+    "a client that can never be reached is not answered, and the daemon goes on";
+
+fn is_from_here_on(blow: Blow) -> bool {
+    matches!(blow, Blow::FailFromHereOn(_))
+}
 
 const LONG: &str = "a file is longer than allowed, and no reason is told";
 const UNSEEN_REASON: &str =
@@ -150,7 +209,7 @@ fn is_nobody_to_wait(blow: Blow) -> bool {
 /// Why this outcome is accepted, if it is.
 pub fn reason(fault: Fault, call: &str, outcome: &str) -> Option<&'static str> {
     let exception = EXCEPTIONS.iter().find(|exception| {
-        call.split('(').next() == Some(exception.call)
+        exception.call.split('|').any(|name| call.split('(').next() == Some(name))
             && call.contains(exception.arguments)
             && (exception.blow)(fault.blow)
             && outcome == exception.outcome

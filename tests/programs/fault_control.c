@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
@@ -36,9 +37,8 @@ static int say(const char *sentence)
 {
     snprintf(why, sizeof why, "fault_control: %s\n%s", sentence,
              exists(PATH) || exists(PATH ".lock") ? "but there is a file\n" : "");
-    while (write(2, why, strlen(why)) == -1 && errno == EINTR)
-        ;
-    return 1;
+    struct iovec line = { why, strlen(why) };
+    return writev(2, &line, 1) == -1 ? 2 : 1; /* not write(2): that may be what fails */
 }
 
 static void hello(struct rsd_control_request *request, void *arg)
@@ -62,7 +62,7 @@ static int gets(int fd, const char *line, const char *first, size_t length, long
 {
     static char answer[LONG_TEXT + 100];
     size_t got = 0;
-    if (write(fd, line, strlen(line)) != (ssize_t)strlen(line))
+    if (send(fd, line, strlen(line), MSG_NOSIGNAL) != (ssize_t)strlen(line))
         return 0;
     if (strchr(line, '\n') == NULL && shutdown(fd, SHUT_WR) == -1)
         return 0;
@@ -70,7 +70,10 @@ static int gets(int fd, const char *line, const char *first, size_t length, long
         struct pollfd one = { .fd = fd, .events = POLLIN };
         if (rsd_wait(20) == -1)
             return -1;
-        if (poll(&one, 1, 0) != 1)
+        int ready = poll(&one, 1, 0);
+        if (ready == -1 && errno != EINTR)
+            break;
+        if (ready != 1)
             continue;
         ssize_t count = read(fd, answer + got, sizeof answer - 1 - got);
         if (count == -1 && errno == EINTR)
@@ -124,7 +127,11 @@ int main(void)
     rsd_close_control();
     snprintf(why, sizeof why, "%s, %s\n", answered ? "answered" : "not answered",
              exists(PATH) ? "socket is left" : exists(PATH ".lock") ? "lock is left" : "nothing is left");
-    while (write(1, why, strlen(why)) == -1 && errno == EINTR)
-        ;
+    while (write(1, why, strlen(why)) == -1)
+        if (errno != EINTR) {
+            char sentence[100];
+            snprintf(sentence, sizeof sentence, "cannot print: %s", strerror(errno));
+            return say(sentence);
+        }
     return 0;
 }
