@@ -106,7 +106,8 @@ fn ten_thousand_clients_with_half_lines_do_not_delay_the_loop() {
     until("all are closed", || server.used("descriptors") < 50);
     let grown = server.used("memory") - most;
     eprintln!("{} KB after them, {grown} KB more after the next", most - before);
-    assert!(grown < 4000, "{grown} KB more");
+    // The sanitizers keep what is freed for a while.
+    assert!(grown < 4000 || !is_plain(), "{grown} KB more");
 }
 
 #[test]
