@@ -473,6 +473,16 @@ static const char *take(int *argc, char *argv[], const char *name, const char *p
     return preset;
 }
 
+/* Before anything is started, or stopped to be started again. */
+static int check(int argc, char *argv[], void *config_is_wrong)
+{
+    if (argc > 1)
+        fprintf(stderr, "security-scanner: %s makes no sense\n", argv[1]);
+    else if (*(int *)config_is_wrong)
+        fprintf(stderr, "security-scanner: %s\n", wrong);
+    return argc > 1 ? 2 : *(int *)config_is_wrong;
+}
+
 int main(int argc, char *argv[])
 {
     if (argc > 2 && strcmp(argv[1], "--scan") == 0)
@@ -488,9 +498,6 @@ int main(int argc, char *argv[])
         err(1, "/proc/self/exe");
 
     int is_wrong = read_config() == -1; /* stop and status do without */
-    for (int i = 1; i < argc && is_wrong; i++)
-        if (strcmp(argv[i], "restart") == 0) /* else it would be stopped, and not started */
-            errx(1, "%s", wrong);
     if (!is_wrong) {
         user = config->user;
         group = group != NULL ? group : config->group;
@@ -498,17 +505,13 @@ int main(int argc, char *argv[])
     int status = rsd_command(&argc, argv, RSD_COMMAND_OPTIONS(
         .daemon = RSD_OPTIONS(.name = "security-scanner", .pidfile = "security-scanner",
                               .user = user, .group = group, .reset_signals = 1),
-        .control = control,
+        .control = control, .check = check, .check_arg = &is_wrong,
         .usage = "  --group GROUP, --config /FILE, --log /FILE, --control /SOCKET\n"
                  "  --scan FOLDER...  scan once, to stdout"));
     if (status != RSD_IS_DAEMON)
         return status;
 
-    if (argc > 1) {
-        snprintf(wrong, sizeof wrong, "%s makes no sense", argv[1]);
-        return rsd_fail(2, wrong);
-    }
-    if (is_wrong || read_config() == -1) /* again: it may not be for this user to read */
+    if (read_config() == -1) /* again: it may not be for this user to read */
         return rsd_fail(1, wrong);
     if (rsd_open_log(RSD_LOG_OPTIONS(.name = "security-scanner", .file = log, .file_limit = 10 << 20,
                                      .file_count = 5, .to_syslog = 1, .to_stderr = 1)) == -1

@@ -358,6 +358,11 @@ struct rsd_options {
 };
 
 /**
+ * Whether the daemon could start with these arguments; see rsd_command_options.check.
+ */
+typedef int (*rsd_check_callback)(int argc, char **argv, void *arg);
+
+/**
  * What rsd_command() is to start and stop. What is left out (0, NULL) has its default. Write it with
  * RSD_COMMAND_OPTIONS(), which fills in the size.
  */
@@ -388,6 +393,17 @@ struct rsd_command_options {
      * Not 0: a daemon that takes longer to end is killed (SIGKILL).
      */
     int stop_kills;
+    /**
+     * Called for start, restart and run before anything is stopped or started, with what is left of the
+     * arguments: reads the program's own options and its configuration, so that a mistake there does not stop a
+     * daemon that runs. Returns 0, or after it has written why the status to leave with, 1 to 255; anything else
+     * counts as 1. NULL: nothing is checked.
+     */
+    rsd_check_callback check;
+    /**
+     * Handed to it.
+     */
+    void *check_arg;
 };
 
 /**
@@ -766,7 +782,8 @@ void rsd_free_result(struct rsd_result *result);
  *
  *     start            go into the background, and leave when the daemon is ready; also without a word
  *     stop             end the daemon, and leave when it is gone (rsd_stop_daemon())
- *     restart          stop, then start; if it cannot be stopped, nothing is started
+ *     restart          stop, then start; if it cannot be stopped, nothing is started; if check says that
+ *                      it could not start, nothing is stopped
  *     reload           have it read its configuration again
  *     status           tell whether it runs
  *     run              as start --foreground
@@ -794,7 +811,7 @@ void rsd_free_result(struct rsd_result *result);
  *                 rsd_ready(). 0 to 255: the status with which main() is to return, as LSB has it:
  *                 0  done; also start where it runs already, and stop where it does not
  *                 1  it could not be done; reload: the daemon refused; run: it runs already; or what
- *                    rsd_fail() says
+ *                    rsd_fail() or check says
  *                 2  an unknown command, or an option without its value
  *                 3  reload: the daemon has no handler for SIGHUP, and was left alone
  *                 4  not allowed (EPERM, EACCES)

@@ -49,11 +49,13 @@ pub struct Options<'a> {
     pub kills: bool,
 }
 
-/// `rsd_command`: the exit status. `None`: this process is the daemon.
+/// `rsd_command`: the exit status. `None`: this process is the daemon. `check` tells whether it could be, with what is
+/// left of the arguments: 0, or the status to leave with.
 pub fn run<'a>(
     arguments: &mut MainArguments<'a>,
     options: &Options<'a>,
     mut start: daemonize::Options<'a>,
+    check: &mut dyn FnMut(&MainArguments) -> i32,
 ) -> Option<i32> {
     let name = start.name.unwrap_or(process::name());
     let voice = Voice { name: name.to_bytes() };
@@ -83,6 +85,12 @@ pub fn run<'a>(
         Ok(pidfile) => pidfile,
         Err(error) => return Some(voice.failed(&error)),
     };
+    if matches!(word, Word::Start | Word::Run | Word::Restart) {
+        match check(arguments) {
+            0 => {}
+            status => return Some(if (1..=255).contains(&status) { status } else { FAILED }),
+        }
+    }
     let daemon = Daemon { voice, pidfile, options };
     match word {
         Word::Start | Word::Run => daemon.start(&start),

@@ -228,6 +228,41 @@ fn restart_makes_another_one_also_where_none_was() {
     assert!(is_locked(&rig.pidfile()));
 }
 
+#[test]
+fn what_could_not_start_is_not_restarted() {
+    let rig = Rig::new();
+    let daemon = rig.start();
+    let pid = format!("{}\n", daemon.pid);
+    for word in ["restart", "start", "run"] {
+        let refused = rig.said(&[("CHECK", "3")], &[word, "--pidfile=./d.pid", "-c", "bad"]);
+        assert_eq!(refused, said(3, "", "bad configuration\n"), "{word}");
+        assert_eq!(read(&rig.folder.path("checked")), "-c\nbad\nNULL\n");
+        assert_eq!(read(&rig.pidfile()), pid);
+    }
+    for status in ["-1", "256"] {
+        let refused = rig.said(&[("CHECK", status)], &["restart"]);
+        assert_eq!(refused, said(1, "", "bad configuration\n"), "{status}");
+    }
+    fs::remove_file(rig.folder.path("checked")).unwrap();
+    assert_eq!(rig.said(&[("CHECK", "3")], &["status"]).status, Some(0));
+    if !lacks_pidfd() {
+        assert_eq!(rig.said(&[("CHECK", "3")], &["stop"]).status, Some(0));
+    }
+    assert!(!rig.folder.path("checked").exists());
+}
+
+#[test]
+fn what_could_start_is_restarted() {
+    if lacks_pidfd() {
+        return;
+    }
+    let rig = Rig::new();
+    let first = rig.start();
+    let out = format!("scanner: stopped, it was pid {}\n", first.pid);
+    assert_eq!(rig.said(&[("CHECK", "0")], &["restart"]), said(0, &out, ""));
+    assert_ne!(Daemon::of(&rig.pidfile()).pid, first.pid);
+}
+
 // --- reload ------------------------------------------------------------------------------------
 
 #[test]

@@ -1,6 +1,6 @@
 //! The C face of a daemon's own command line.
 
-use core::ffi::{c_char, c_int, c_uint};
+use core::ffi::{c_char, c_int, c_uint, c_void};
 
 use super::{
     boundary::{self, optional, run},
@@ -9,11 +9,16 @@ use super::{
 use crate::{
     command_line::{self, Options},
     error::{Error, Result},
-    sys::arguments::MainArguments,
+    sys::{arguments::MainArguments, callback::Callback},
 };
 
 /// rsd_command(): this process is the daemon now.
 pub const RSD_IS_DAEMON: c_int = 256;
+
+/// Whether the daemon could start with these arguments; see rsd_command_options.check.
+#[allow(non_camel_case_types)]
+pub type rsd_check_callback =
+    Option<unsafe extern "C" fn(argc: c_int, argv: *mut *mut c_char, arg: *mut c_void) -> c_int>;
 
 /// What rsd_command() is to start and stop. What is left out (0, NULL) has its default. Write it with
 /// RSD_COMMAND_OPTIONS(), which fills in the size.
@@ -33,6 +38,13 @@ pub struct rsd_command_options {
     pub stop_timeout_ms: c_uint,
     /// Not 0: a daemon that takes longer to end is killed (SIGKILL).
     pub stop_kills: c_int,
+    /// Called for start, restart and run before anything is stopped or started, with what is left of the
+    /// arguments: reads the program's own options and its configuration, so that a mistake there does not stop a
+    /// daemon that runs. Returns 0, or after it has written why the status to leave with, 1 to 255; anything else
+    /// counts as 1. NULL: nothing is checked.
+    pub check: rsd_check_callback,
+    /// Handed to it.
+    pub check_arg: *mut c_void,
 }
 
 /// Do what the command line says: start the daemon, stop it, or tell of it. The body of an init script.
@@ -50,7 +62,8 @@ pub struct rsd_command_options {
 ///
 ///     start            go into the background, and leave when the daemon is ready; also without a word
 ///     stop             end the daemon, and leave when it is gone (rsd_stop_daemon())
-///     restart          stop, then start; if it cannot be stopped, nothing is started
+///     restart          stop, then start; if it cannot be stopped, nothing is started; if check says that
+///                      it could not start, nothing is stopped
 ///     reload           have it read its configuration again
 ///     status           tell whether it runs
 ///     run              as start --foreground
@@ -78,7 +91,7 @@ pub struct rsd_command_options {
 ///                 rsd_ready(). 0 to 255: the status with which main() is to return, as LSB has it:
 ///                 0  done; also start where it runs already, and stop where it does not
 ///                 1  it could not be done; reload: the daemon refused; run: it runs already; or what
-///                    rsd_fail() says
+///                    rsd_fail() or check says
 ///                 2  an unknown command, or an option without its value
 ///                 3  reload: the daemon has no handler for SIGHUP, and was left alone
 ///                 4  not allowed (EPERM, EACCES)
@@ -109,10 +122,19 @@ pub unsafe extern "C" fn rsd_command(
         let arguments = unsafe { MainArguments::new(argc, argv) };
         let arguments = arguments.ok_or_else(|| Error::invalid("argc or argv cannot be used"));
         let given = options.and_then(|options| Ok((options, arguments?)));
-        let (options, mut arguments) = command_line::explained(given)?;
-        Ok(command_line::run(&mut arguments, &options, start).unwrap_or(RSD_IS_DAEMON))
+        let ((options, check), mut arguments) = command_line::explained(given)?;
+        let mut check = |arguments: &MainArguments| {
+            check.map_or(0, |check| {
+                // SAFETY: a function of the program's for what main() was given, and what it wants to be handed.
+                unsafe { (check.function)(arguments.count(), arguments.start(), check.arg) }
+            })
+        };
+        let status = command_line::run(&mut arguments, &options, start, &mut check);
+        Ok(status.unwrap_or(RSD_IS_DAEMON))
     })
 }
+
+type Check = Callback<unsafe extern "C" fn(c_int, *mut *mut c_char, *mut c_void) -> c_int>;
 
 /// # Safety
 /// `c` is NULL or a struct of the size that its first member tells, and so is its `daemon`. All that they
@@ -121,7 +143,7 @@ pub unsafe extern "C" fn rsd_command(
 unsafe fn convert<'a>(
     c: *const rsd_command_options,
     start: &mut crate::daemonize::Options<'a>,
-) -> Result<Options<'a>> {
+) -> Result<(Options<'a>, Option<Check>)> {
     if c.is_null() {
         return Err(Error::invalid("options is NULL"));
     }
@@ -137,12 +159,14 @@ unsafe fn convert<'a>(
     if start.pidfile.is_none() {
         return Err(Error::invalid("the daemon lacks a pidfile"));
     }
-    Ok(Options {
+    let check = given.check.map(|function| Callback { function, arg: given.check_arg });
+    let options = Options {
         // SAFETY: our contract.
         control: unsafe { optional(given.control) },
         // SAFETY: our contract.
         usage: unsafe { optional(given.usage) },
         timeout_ms: (given.stop_timeout_ms != 0).then_some(given.stop_timeout_ms),
         kills: given.stop_kills != 0,
-    })
+    };
+    Ok((options, check))
 }

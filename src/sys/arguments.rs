@@ -28,6 +28,15 @@ impl<'a> MainArguments<'a> {
         Some(MainArguments { count, all })
     }
 
+    /// For main's like.
+    pub fn count(&self) -> c_int {
+        *self.count
+    }
+
+    pub fn start(&self) -> *mut *mut c_char {
+        self.all.as_ptr().cast_mut()
+    }
+
     /// `None`: there are not so many.
     pub fn get(&self, index: usize) -> Option<&'a CStr> {
         let argument = *self.all.get(index)?;

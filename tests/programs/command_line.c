@@ -30,6 +30,15 @@ static void show_arguments(const char *path, int argc, char *argv[])
     fclose(file);
 }
 
+/* With CHECK: shows the arguments, and then refuses with its value as the status. */
+static int check(int argc, char *argv[], void *arg)
+{
+    show_arguments("checked", argc, argv);
+    if (*(const char *)arg != '0')
+        fprintf(stderr, "bad configuration\n");
+    return atoi(arg);
+}
+
 int main(int argc, char *argv[])
 {
     const char *set = getenv("UNBUFFERED_BEFORE"), *timeout = getenv("TIMEOUT");
@@ -47,7 +56,9 @@ int main(int argc, char *argv[])
         .control = getenv("CONTROL"),
         .usage = getenv("USAGE"),
         .stop_timeout_ms = timeout ? (unsigned)atoi(timeout) : 0,
-        .stop_kills = getenv("KILLS") != NULL));
+        .stop_kills = getenv("KILLS") != NULL,
+        .check = getenv("CHECK") ? check : NULL,
+        .check_arg = getenv("CHECK")));
     if (status == -1) {
         printf("%d %s\n", errno, rsd_last_error());
         return 99;
