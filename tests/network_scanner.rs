@@ -247,9 +247,10 @@ fn scanner_runs_as_many_scans_at_once_as_it_is_told() {
     let next = await_nmaps(&daemon, 2);
     assert_eq!(daemon.children(), next);
     assert!(!next.contains(&first[0]) && next.contains(&first[1]), "{first:?} {next:?}");
-    let third = fs::read(format!("/proc/{}/cmdline", next[1])).unwrap();
+    let third = || text(&fs::read(format!("/proc/{}/cmdline", next[1])).unwrap());
+    until("it is executed", || !third().is_empty());
     let expected = format!("nmap -p {} -sV 127.0.0.1/32 ", scanner.port).replace(' ', "\0");
-    assert_eq!(text(&third), expected);
+    assert_eq!(third(), expected);
     daemon.stop();
 }
 

@@ -110,10 +110,7 @@ fn whoever_makes_many_files_does_not_fill_the_log() {
     let log = scanner.logged();
     assert_eq!(log.iter().filter(|line| line.starts_with(NEW_FILE)).count(), 5000);
     assert_eq!(log.last().unwrap(), "info: scan complete, 5100 findings");
-    if test_with() != "sanitizers" {
-        // Their realloc(3) moves the answer each time.
-        assert_eq!(scanner.ask("findings").lines().count(), 5101);
-    }
+    assert_eq!(scanner.ask("findings").lines().count(), 5101);
     daemon.stop();
 }
 
@@ -268,8 +265,13 @@ fn stop_during_a_scan_ends_all_at_once() {
     assert!(has_ended_within(daemon.pid, at_once()));
     assert!(has_ended_within(scan.pid, Duration::from_millis(1)), "the scan is left");
     let log = scanner.logged();
-    assert!(log[log.len() - 3].starts_with("notice: got Terminated from process "), "{log:?}");
-    assert_eq!(log[log.len() - 2..], ["info: scan given up", "notice: stopped"]);
+    // The scan may end before the program asks for the signal.
+    let (stopped, before) = log.split_last().unwrap();
+    let last = &before[before.len() - 2..];
+    assert_eq!(stopped, "notice: stopped");
+    assert!(last.iter().any(|line| line == "info: scan given up"), "{log:?}");
+    let signal = "notice: got Terminated from process ";
+    assert!(last.iter().any(|line| line.starts_with(signal)), "{log:?}");
     for name in ["scanner.pid", "control", "control.lock"] {
         assert!(!scanner.folder.path(name).exists(), "{name}");
     }

@@ -178,7 +178,9 @@ impl Scanner {
         let tree = self.tree().display().to_string();
         let text = read(&self.log.0);
         let without_start = |line: &str| line.split_once("] ").unwrap().1.replace(&tree, "TREE");
-        text.lines().map(without_start).collect()
+        // The last line may just be being written.
+        let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+        whole.lines().map(without_start).collect()
     }
 
     fn scans(&self) -> usize {
