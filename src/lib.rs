@@ -14,7 +14,7 @@
 //!      └───────► inherited              signals ◄─────┘   └─► poller ◄───┘   └─► signals
 //! ```
 //!
-//! `environment` stands alone below its ffi. `log` has an ffi of its own, too; it sees `signals` (on which it is
+//! `environment` and `limits` stand alone below their ffi. `log` has an ffi of its own, too; it sees `signals` (on which it is
 //! reopened), `poller` (for the lines of children), `privileges` (a file's owner) and `stdio`, and is seen by
 //! `main_loop`, which has it do that, and by `daemonize`, whose stdout it may be, and which leaves the terminal.
 //! ffi also calls the program's callbacks, for `main_loop`.
@@ -64,6 +64,7 @@ mod inherited;
 mod kept;
 mod launch;
 mod lifecycle;
+mod limits;
 mod log;
 mod main_loop;
 mod pidfile;

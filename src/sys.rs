@@ -6,6 +6,7 @@ pub mod crash;
 pub mod epoll;
 pub mod file;
 pub mod inotify;
+pub mod limit;
 pub mod load;
 pub mod memory;
 pub mod proc;

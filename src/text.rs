@@ -19,14 +19,19 @@ pub fn join(to: &mut [u8], pieces: &[&[u8]]) -> usize {
 
 /// A number of decimal digits and nothing else.
 #[inline(never)]
-pub fn number(text: &[u8]) -> Option<u32> {
+pub fn long_number(text: &[u8]) -> Option<u64> {
     let mut number = None;
     for byte in text {
         let digit = byte.wrapping_sub(b'0');
         if digit > 9 {
             return None;
         }
-        number = Some(number.unwrap_or(0u32).checked_mul(10)?.checked_add(digit.into())?);
+        number = Some(number.unwrap_or(0u64).checked_mul(10)?.checked_add(digit.into())?);
     }
     number
+}
+
+/// The same, where more than 32 bits are a mistake.
+pub fn number(text: &[u8]) -> Option<u32> {
+    long_number(text)?.try_into().ok()
 }
