@@ -6,31 +6,32 @@ use nix::errno::Errno;
 
 use crate::{
     error::{Error, Result},
-    sys::limit::{self, COUNT, Limit, UNLIMITED},
+    sys::limit::{self, Limit, Resource, UNLIMITED},
     text,
 };
 
-/// In the order in which `sys::limit` has them.
-const NAMES: [&[u8]; COUNT] = [
-    b"as",
-    b"core",
-    b"cpu",
-    b"data",
-    b"fsize",
-    b"locks",
-    b"memlock",
-    b"msgqueue",
-    b"nice",
-    b"nofile",
-    b"nproc",
-    b"rss",
-    b"rtprio",
-    b"rttime",
-    b"sigpending",
-    b"stack",
+const COUNT: usize = 16;
+
+const KINDS: [(&[u8], Resource); COUNT] = [
+    (b"as", libc::RLIMIT_AS),
+    (b"core", libc::RLIMIT_CORE),
+    (b"cpu", libc::RLIMIT_CPU),
+    (b"data", libc::RLIMIT_DATA),
+    (b"fsize", libc::RLIMIT_FSIZE),
+    (b"locks", libc::RLIMIT_LOCKS),
+    (b"memlock", libc::RLIMIT_MEMLOCK),
+    (b"msgqueue", libc::RLIMIT_MSGQUEUE),
+    (b"nice", libc::RLIMIT_NICE),
+    (b"nofile", libc::RLIMIT_NOFILE),
+    (b"nproc", libc::RLIMIT_NPROC),
+    (b"rss", libc::RLIMIT_RSS),
+    (b"rtprio", libc::RLIMIT_RTPRIO),
+    (b"rttime", libc::RLIMIT_RTTIME),
+    (b"sigpending", libc::RLIMIT_SIGPENDING),
+    (b"stack", libc::RLIMIT_STACK),
 ];
 
-/// Those asked for, in the order of `NAMES`.
+/// Those asked for, in the order of `KINDS`.
 pub struct Limits([Option<Limit>; COUNT]);
 
 impl Limits {
@@ -43,8 +44,8 @@ impl Limits {
             let mut halves = word.splitn(2, |&byte| byte == b'=');
             let name = halves.next().unwrap_or_default();
             let value = halves.next().ok_or_else(|| unusable(word, b"it lacks its ="))?;
-            let index = NAMES.iter().position(|known| *known == name);
-            let place = index.and_then(|index| limits.0.get_mut(index));
+            let mut places = KINDS.iter().zip(&mut limits.0);
+            let place = places.find_map(|(kind, place)| (kind.0 == name).then_some(place));
             let place = place.ok_or_else(|| unusable(word, b"there is no such limit"))?;
             if place.is_some() {
                 return Err(unusable(word, b"this limit was there before"));
@@ -63,35 +64,30 @@ impl Limits {
         Ok(limits)
     }
 
-    fn iter(&self) -> impl Iterator<Item = (usize, Limit)> {
-        self.0.iter().enumerate().filter_map(|(index, asked)| Some((index, (*asked)?)))
-    }
-
     /// Sets them, those first that may be refused. No heap, no lock.
     #[inline(never)]
     pub fn apply(&self) -> Result<()> {
-        let mut before = Limits([None; COUNT]);
-        for (index, _) in self.iter() {
-            let present = limit::get(index).map_err(|errno| cannot(errno, "read", index))?;
-            if let Some(place) = before.0.get_mut(index) {
-                *place = Some(present);
+        let mut before = [None; COUNT];
+        for ((&(name, resource), asked), before) in KINDS.iter().zip(&self.0).zip(&mut before) {
+            if asked.is_some() {
+                *before = Some(limit::get(resource).map_err(|errno| cannot(errno, "read", name))?);
             }
         }
-        let raises = |index: usize, asked: Limit| {
-            let present = before.0.get(index).copied().flatten();
-            present.is_some_and(|present| asked.hard > present.hard)
+        let all = || {
+            let all = KINDS.iter().zip(&self.0).zip(&before);
+            all.filter_map(|((kind, asked), before)| Some((kind, (*asked)?, (*before)?)))
         };
-        let first = self.iter().filter(|&(index, asked)| raises(index, asked));
-        let second = self.iter().filter(|&(index, asked)| !raises(index, asked));
-        for (index, asked) in first.chain(second) {
-            let set = limit::set(index, asked).and_then(|()| limit::get(index));
+        let first = all().filter(|(_, asked, before)| asked.hard > before.hard);
+        let second = all().filter(|(_, asked, before)| asked.hard <= before.hard);
+        for (&(name, resource), asked, _) in first.chain(second) {
+            let set = limit::set(resource, asked).and_then(|()| limit::get(resource));
             let error = match set {
                 Ok(present) if present == asked => continue,
-                Ok(_) => not_in_force(index),
-                Err(errno) => cannot(errno, "set", index),
+                Ok(_) => not_in_force(name),
+                Err(errno) => cannot(errno, "set", name),
             };
-            for (index, present) in before.iter() {
-                let _ = limit::set(index, present);
+            for ((_, resource), _, before) in all() {
+                let _ = limit::set(*resource, before);
             }
             return Err(error);
         }
@@ -115,23 +111,17 @@ fn amount(text: &[u8]) -> Option<u64> {
     text::long_number(digits)?.checked_mul(unit).filter(|&amount| amount != UNLIMITED)
 }
 
-fn name_of(index: usize) -> &'static [u8] {
-    NAMES.get(index).copied().unwrap_or_default()
-}
-
 #[cold]
 fn unusable(word: &[u8], why: &[u8]) -> Error {
     Error::new(Errno::EINVAL, &[b"cannot use the limit ", word, b": ", why])
 }
 
 #[cold]
-fn cannot(errno: Errno, action: &str, index: usize) -> Error {
-    let pieces = [b"cannot ", action.as_bytes(), b" the limit ", name_of(index)];
-    Error::new(errno, &pieces).without_reason()
+fn cannot(errno: Errno, action: &str, name: &[u8]) -> Error {
+    Error::new(errno, &[b"cannot ", action.as_bytes(), b" the limit ", name]).without_reason()
 }
 
 #[cold]
-fn not_in_force(index: usize) -> Error {
-    let pieces: [&[u8]; 3] = [b"the limit ", name_of(index), b" was set but is not in force"];
-    Error::new(Errno::EPERM, &pieces)
+fn not_in_force(name: &[u8]) -> Error {
+    Error::new(Errno::EPERM, &[b"the limit ", name, b" was set but is not in force"])
 }

@@ -16,7 +16,7 @@ use crate::{
 pub const RSD_IS_DAEMON: c_int = 256;
 
 /// Whether the daemon could start with these arguments; see rsd_command_options.check.
-#[allow(non_camel_case_types)]
+#[allow(non_camel_case_types)] // as C has it
 pub type rsd_check_callback =
     Option<unsafe extern "C" fn(argc: c_int, argv: *mut *mut c_char, arg: *mut c_void) -> c_int>;
 

@@ -17,7 +17,7 @@ use nix::{
     unistd::UnlinkatFlags,
 };
 
-use super::{check, retry};
+use super::{check, limit, retry};
 use crate::text;
 
 /// Wraps what a system call returned: a new descriptor, or -1 and errno.
@@ -203,7 +203,7 @@ pub fn device_and_inode(fd: BorrowedFd) -> nix::Result<(u64, u64)> {
 
 /// The soft limit of a file's size (RLIMIT_FSIZE).
 pub fn size_limit() -> u64 {
-    limit_of(libc::RLIMIT_FSIZE).unwrap_or(u64::MAX)
+    limit::get(libc::RLIMIT_FSIZE).map_or(u64::MAX, |limit| limit.soft)
 }
 
 /// A pipe: the end to read from and the end to write to, none of stdio's.
@@ -337,13 +337,7 @@ pub fn are_open<const N: usize>(first: RawFd, count: usize) -> nix::Result<[bool
 
 /// The soft limit of descriptors (RLIMIT_NOFILE).
 pub fn limit() -> u64 {
-    limit_of(libc::RLIMIT_NOFILE).unwrap_or(0)
-}
-
-fn limit_of(resource: libc::__rlimit_resource_t) -> nix::Result<u64> {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: `limit` is writable and lives across the call.
-    check(unsafe { libc::getrlimit(resource, &mut limit) }).map(|_| limit.rlim_cur)
+    limit::get(libc::RLIMIT_NOFILE).map_or(0, |limit| limit.soft)
 }
 
 /// Two numbers that nobody can guess.
