@@ -5,7 +5,7 @@ mod common;
 use std::{
     fs,
     io::{BufRead, BufReader},
-    os::unix::fs::{PermissionsExt, chown, symlink},
+    os::unix::fs::{PermissionsExt, chown},
     path::{Path, PathBuf},
     process::{ChildStdout, Command, Stdio},
     thread,
@@ -13,8 +13,8 @@ use std::{
 };
 
 use common::{
-    Child, Daemon, Folder, at_once, command, is_locked, is_root, program, skip, succeed, text,
-    try_flock,
+    Child, Daemon, Folder, at_once, command, is_locked, is_root, pidfile::each_other_kind_at,
+    program, skip, succeed, text, try_flock,
 };
 use nix::{
     libc,
@@ -217,6 +217,10 @@ fn a_locked_file_names_nobody_who_does_not_have_it_open() {
         if content.trim_end() == std::process::id().to_string() {
             continue; // it has
         }
+        if content == "1\n" && fs::read_link("/proc/1/fd/0").is_err() {
+            skip("process 1 may not be looked into, so it would be believed");
+            continue;
+        }
         // A new file: a child of another test may have inherited the lock of the one before for a moment.
         let _ = fs::remove_file(rig.pidfile());
         rig.write(&content);
@@ -291,22 +295,7 @@ fn what_is_no_pid_file_is_refused() {
         assert!(try_flock(&lock, libc::LOCK_EX));
         lock
     };
-    symlink("real", &path).unwrap();
-    rig.refused(libc::ELOOP, "cannot use d.pid: it is a symbolic link");
-    fs::remove_file(&path).unwrap();
-
-    nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
-    rig.refused(libc::EINVAL, "cannot use d.pid: it is a FIFO");
-    fs::remove_file(&path).unwrap();
-
-    let socket = std::os::unix::net::UnixListener::bind(&path).unwrap();
-    rig.refused(libc::EINVAL, "cannot use d.pid: it is a socket");
-    drop(socket);
-    fs::remove_file(&path).unwrap();
-
-    fs::create_dir(&path).unwrap();
-    rig.refused(libc::EISDIR, "cannot use d.pid: it is a directory");
-    fs::remove_dir(&path).unwrap();
+    each_other_kind_at(&path, "real", |errno, sentence| rig.refused(errno, sentence));
 
     fs::hard_link(rig.folder.path("real"), &path).unwrap();
     rig.refused(libc::EMLINK, "cannot use d.pid: it has hard links");

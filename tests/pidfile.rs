@@ -11,7 +11,8 @@ use std::{
 };
 
 use common::{
-    Folder, command, fail_with, has_ended_within, is_locked, is_root, program, skip, try_flock,
+    Folder, command, fail_with, has_ended_within, is_locked, is_root, pidfile::each_other_kind_at,
+    program, skip, try_flock,
 };
 use nix::libc;
 
@@ -146,25 +147,8 @@ fn a_look_at_the_lock_does_not_disturb() {
 fn a_file_that_is_no_pid_file_is_refused() {
     let rig = Rig::new();
     let path = rig.pidfile();
-    let of_fifo = nix::sys::stat::Mode::S_IRWXU;
-
-    std::os::unix::fs::symlink("target", &path).unwrap();
-    rig.refused(libc::ELOOP, "cannot use d.pid: it is a symbolic link");
+    each_other_kind_at(&path, "target", |errno, sentence| rig.refused(errno, sentence));
     assert!(!rig.folder.path("target").exists());
-    fs::remove_file(&path).unwrap();
-
-    nix::unistd::mkfifo(&path, of_fifo).unwrap();
-    rig.refused(libc::EINVAL, "cannot use d.pid: it is a FIFO");
-    fs::remove_file(&path).unwrap();
-
-    let socket = std::os::unix::net::UnixListener::bind(&path).unwrap();
-    rig.refused(libc::EINVAL, "cannot use d.pid: it is a socket");
-    drop(socket);
-    fs::remove_file(&path).unwrap();
-
-    fs::create_dir(&path).unwrap();
-    rig.refused(libc::EISDIR, "cannot use d.pid: it is a directory");
-    fs::remove_dir(&path).unwrap();
 
     fs::write(&path, "4711\n").unwrap();
     fs::hard_link(&path, rig.folder.path("other")).unwrap();

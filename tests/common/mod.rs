@@ -12,6 +12,7 @@ pub mod lines;
 pub mod log;
 pub mod machine;
 pub mod namespace;
+pub mod pidfile;
 pub mod rig;
 pub mod scanner;
 pub mod syslogd;
