@@ -81,15 +81,6 @@ static char folder[] = "/tmp/rsdaemon-bench-XXXXXX";
 
 /* --- servers ---------------------------------------------------------------------------------- */
 
-static void pin(pid_t pid, int cpu)
-{
-    cpu_set_t one;
-    CPU_ZERO(&one);
-    CPU_SET(cpu, &one);
-    if (sched_setaffinity(pid, sizeof one, &one) == -1)
-        err(1, "cannot stay on CPU %d", cpu);
-}
-
 static void give_up_after(int fd)
 {
     struct timeval patience = { .tv_sec = PATIENCE_S };

@@ -40,15 +40,6 @@ static int64_t random_below(int64_t limit)
     return random() % limit;
 }
 
-static void pin(pid_t pid, int cpu)
-{
-    cpu_set_t one;
-    CPU_ZERO(&one);
-    CPU_SET(cpu, &one);
-    if (sched_setaffinity(pid, sizeof one, &one) == -1)
-        err(1, "cannot stay on CPU %d", cpu);
-}
-
 /* Returns when. */
 static int64_t send_to(const struct waiter *waiter)
 {

@@ -1,6 +1,7 @@
 #include "measure.h"
 
 #include <err.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -59,6 +60,15 @@ bool is_built(const char *folder, const char *name, const char *package)
     if (!is_there)
         printf("SKIPPED %s: %s is not installed\n", name, package);
     return is_there;
+}
+
+void pin(pid_t pid, int cpu)
+{
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(cpu, &one);
+    if (sched_setaffinity(pid, sizeof one, &one) == -1)
+        err(1, "cannot stay on CPU %d", cpu);
 }
 
 long count_lines(const char *path)

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 #include <time.h>
 
 static inline int64_t now_ns(void)
@@ -28,6 +29,9 @@ char *join(const char *folder, const char *name);
 
 /* Whether the program is there; says so if it is not. `package` NULL: then this program ends. */
 bool is_built(const char *folder, const char *name, const char *package);
+
+/* Has a process (0: this one) run on this CPU alone. */
+void pin(pid_t pid, int cpu);
 
 /* The lines in a file, or -1. */
 long count_lines(const char *path);
