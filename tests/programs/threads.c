@@ -78,6 +78,20 @@ static void main_has_it_blocked(void)
     others_receive(1);
 }
 
+/* A signal in each round, and none is slept over. */
+static void send_until_told(void)
+{
+    for (int round = 0; round < rounds; round++) {
+        int before = told;
+        long long begin = now_us();
+        check(kill(getpid(), SIGUSR1) == 0);
+        while (told == before) {
+            check(now_us() - begin < LONG_MS * 1000LL);
+            sched_yield();
+        }
+    }
+}
+
 static void *wait_for_it(void *unused)
 {
     while (!is_over) {
@@ -93,15 +107,7 @@ static void two_wait(void)
     check(rsd_flag_signal(SIGUSR1, NULL, 1) == 0);
     pthread_t first = start(wait_for_it, NULL), second = start(wait_for_it, NULL);
     block_all(); /* so that one of those that wait receives it */
-    for (int round = 0; round < rounds; round++) {
-        int before = told;
-        long long begin = now_us();
-        check(kill(getpid(), SIGUSR1) == 0);
-        while (told == before) {
-            check(now_us() - begin < LONG_MS * 1000LL);
-            sched_yield();
-        }
-    }
+    send_until_told();
     /* Until each has seen that it is over. */
     is_over = 1;
     int before = told;
@@ -138,15 +144,7 @@ static void descriptor_is_hammered(void)
 {
     check(rsd_flag_signal(SIGUSR1, NULL, 1) == 0);
     pthread_t first = start(ask_for_descriptor, NULL), second = start(poll_for_it, NULL);
-    for (int round = 0; round < rounds; round++) {
-        int before = told;
-        long long begin = now_us();
-        check(kill(getpid(), SIGUSR1) == 0);
-        while (told == before) {
-            check(now_us() - begin < LONG_MS * 1000LL);
-            sched_yield();
-        }
-    }
+    send_until_told();
     is_over = 1;
     check(kill(getpid(), SIGUSR1) == 0);
     join(first);
