@@ -168,8 +168,7 @@ fn open_to_take(place: &Place, style: &Style) -> Result<Option<OwnedFd>> {
 }
 
 fn examine(place: &Place, stat: &FileStat) -> Result<()> {
-    let (errno, why): (Errno, &[u8]) = match SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT
-    {
+    let (errno, why): (Errno, &[u8]) = match file::kind(stat) {
         SFlag::S_IFREG => return Ok(()),
         SFlag::S_IFLNK => (Errno::ELOOP, b"it is a symbolic link"),
         SFlag::S_IFDIR => (Errno::EISDIR, b"it is a directory"),

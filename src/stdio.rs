@@ -23,7 +23,7 @@ pub fn open_null() -> Result<OwnedFd> {
     let flags = OFlag::O_RDWR | OFlag::O_NOCTTY;
     let null = file::open(NULL, flags, Mode::empty()).or_cannot_at("open", NULL)?;
     let stat = file::fstat(null.as_fd()).or_cannot_at("examine", NULL)?;
-    let is_device = SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFCHR;
+    let is_device = file::kind(&stat) == SFlag::S_IFCHR;
     if !is_device || (major(stat.st_rdev), minor(stat.st_rdev)) != (1, 3) {
         return Err(Error::new(
             Errno::ENODEV,
@@ -42,7 +42,7 @@ pub fn open_log(path: &CStr, flags: OFlag, mode: Mode) -> nix::Result<OwnedFd> {
 #[inline(never)]
 pub fn examine_log(log: &OwnedFd) -> nix::Result<FileStat> {
     let stat = file::fstat(log.as_fd())?;
-    match SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT {
+    match file::kind(&stat) {
         SFlag::S_IFREG => Ok(stat),
         _ => Err(Errno::ENXIO),
     }

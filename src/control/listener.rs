@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use nix::{
     errno::Errno,
     fcntl::{AtFlags, OFlag},
-    sys::stat::{FchmodatFlags, FileStat, Mode, SFlag, fchmod, fchmodat},
+    sys::stat::{FchmodatFlags, Mode, SFlag, fchmod, fchmodat},
     unistd::{Gid, Uid, fchownat, getegid, geteuid},
 };
 
@@ -223,7 +223,7 @@ fn finish(place: &Place, socket: BorrowedFd, permissions: &Permissions) -> Resul
     let bound = file::open_at(place.at(), place.name(), path, Mode::empty())
         .map_err(place.cannot("open"))?;
     let stat = file::fstat(bound.as_fd()).map_err(place.cannot("examine"))?;
-    if !is_socket(&stat) || stat.st_uid != geteuid().as_raw() {
+    if file::kind(&stat) != SFlag::S_IFSOCK || stat.st_uid != geteuid().as_raw() {
         return Err(pidfile::refused(Errno::ESTALE, place.shown(), b"it was replaced meanwhile"));
     }
     if Mode::from_bits_truncate(stat.st_mode) & all_permissions() != permissions.mode {
@@ -248,10 +248,6 @@ pub fn all_permissions() -> Mode {
     Mode::S_IRWXU | Mode::S_IRWXG | Mode::S_IRWXO
 }
 
-fn is_socket(stat: &FileStat) -> bool {
-    SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFSOCK
-}
-
 /// Through our descriptor of the directory: it may be moved, and the path may be long.
 fn address(place: &Place) -> Result<Address> {
     let mut folder = PathBuffer::new();
@@ -267,7 +263,7 @@ fn remove_stale(place: &Place, address: &Address) -> Result<()> {
     match place.stat() {
         Err(Errno::ENOENT) => return Ok(()),
         Err(errno) => return Err(place.cannot("examine")(errno)),
-        Ok(stat) if is_socket(&stat) => {}
+        Ok(stat) if file::kind(&stat) == SFlag::S_IFSOCK => {}
         Ok(_) => {
             return Err(pidfile::refused(Errno::ENOTSOCK, place.shown(), b"it is not a socket"));
         }

@@ -60,7 +60,7 @@ impl Stderr {
 
     /// Opened anew if stderr is another one now. `None`: it is no terminal, or that is not allowed.
     fn terminal(&self, stderr: BorrowedFd, stat: FileStat) -> Option<BorrowedFd<'static>> {
-        if !self.keeps || kind(&stat) != SFlag::S_IFCHR {
+        if !self.keeps || file::kind(&stat) != SFlag::S_IFCHR {
             return None;
         }
         if Identity::from(stat) != self.terminal.identity() || !self.terminal.is_ours() {
@@ -88,7 +88,7 @@ impl Stderr {
 
     fn write_to_file(&self, stderr: BorrowedFd, pieces: &[IoSlice]) -> nix::Result<usize> {
         let stat = file::fstat(stderr)?;
-        if kind(&stat) == SFlag::S_IFIFO {
+        if file::kind(&stat) == SFlag::S_IFIFO {
             // Since Linux 6.4 a pipe can be written to without waiting, whoever else has it.
             match file::write_pieces_now(stderr, pieces) {
                 Err(Errno::EOPNOTSUPP | Errno::ENOSYS | Errno::EINVAL) => {}
@@ -98,7 +98,7 @@ impl Stderr {
         if let Some(terminal) = self.terminal(stderr, stat) {
             return file::write_pieces(terminal, pieces);
         }
-        let is_special = matches!(kind(&stat), SFlag::S_IFIFO | SFlag::S_IFCHR);
+        let is_special = matches!(file::kind(&stat), SFlag::S_IFIFO | SFlag::S_IFCHR);
         match if is_special { own_open_file(stderr) } else { Err(Errno::ENOTTY) } {
             Ok(own) => file::write_pieces(own.as_fd(), pieces),
             // Another thread may fill a pipe after the look at it.
@@ -123,10 +123,6 @@ impl Stderr {
             self.health.patiently(stderr, || self.write(stderr, &pieces))
         });
     }
-}
-
-fn kind(stat: &FileStat) -> SFlag {
-    SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT
 }
 
 /// A pipe or terminal opened anew: its open file is also the parent's, which must not get O_NONBLOCK.

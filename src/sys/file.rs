@@ -1,7 +1,7 @@
 //! Descriptors: locks, places above stdio, polling, paths under /proc.
 
 use core::{
-    ffi::{CStr, c_char},
+    ffi::{CStr, c_char, c_int, c_uint},
     ptr::NonNull,
     slice,
 };
@@ -13,7 +13,7 @@ use std::{
 use nix::{
     errno::Errno,
     fcntl::{AtFlags, OFlag},
-    sys::stat::{FileStat, Mode},
+    sys::stat::{FileStat, Mode, SFlag},
     unistd::UnlinkatFlags,
 };
 
@@ -175,30 +175,26 @@ pub fn rename_to_free(from: &CStr, to: &CStr) -> nix::Result<()> {
     }
 }
 
-/// statx(2) of an open file.
-fn statx(fd: BorrowedFd, mask: libc::c_uint) -> nix::Result<libc::statx> {
+/// statx(2), by the system call: the C library's own has another way out on an old kernel, which not all flags fit.
+#[inline(never)]
+pub fn statx(at: BorrowedFd, path: &CStr, flags: c_int, mask: c_uint) -> nix::Result<libc::statx> {
     // SAFETY: all zeros is a valid statx: integers.
     let mut stat: libc::statx = unsafe { core::mem::zeroed() };
-    let (fd, flags) = (fd.as_raw_fd(), libc::AT_EMPTY_PATH);
-    // SAFETY: an empty C string, and `stat` is writable.
-    check(unsafe { libc::statx(fd, c"".as_ptr(), flags, mask, &mut stat) }).map(|_| stat)
+    let (fd, path) = (at.as_raw_fd(), path.as_ptr());
+    // SAFETY: a C string, and `stat` is writable.
+    let asked = unsafe { libc::syscall(libc::SYS_statx, fd, path, flags, mask, &raw mut stat) };
+    check(asked as c_int).map(|_| stat)
 }
 
 /// When the file was made, in seconds since the epoch; `None` where the file system does not know.
 pub fn birth(fd: BorrowedFd) -> Option<i64> {
-    let stat = statx(fd, libc::STATX_BTIME).ok()?;
+    let stat = statx(fd, c"", libc::AT_EMPTY_PATH, libc::STATX_BTIME).ok()?;
     (stat.stx_mask & libc::STATX_BTIME != 0).then_some(stat.stx_btime.tv_sec)
 }
 
-/// Its st_dev and st_ino. Who asks for the times, too, as fstat(2) does, has the next write(2) note a new one,
-/// which takes ext4 longer than the write.
-pub fn device_and_inode(fd: BorrowedFd) -> nix::Result<(u64, u64)> {
-    match statx(fd, libc::STATX_INO) {
-        Ok(stat) => Ok((libc::makedev(stat.stx_dev_major, stat.stx_dev_minor), stat.stx_ino)),
-        Err(Errno::EBADF) => Err(Errno::EBADF),
-        // It does not exist before Linux 4.11, and filters of that time refuse it.
-        Err(_) => fstat(fd).map(|stat| (stat.st_dev, stat.st_ino)),
-    }
+/// What kind of file it is: S_IFREG or the like.
+pub fn kind(stat: &FileStat) -> SFlag {
+    SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT
 }
 
 /// The soft limit of a file's size (RLIMIT_FSIZE).

@@ -23,6 +23,13 @@ impl From<FileStat> for Identity {
     }
 }
 
+impl From<libc::statx> for Identity {
+    fn from(stat: libc::statx) -> Self {
+        let device = libc::makedev(stat.stx_dev_major, stat.stx_dev_minor);
+        Identity { device, inode: stat.stx_ino }
+    }
+}
+
 /// A descriptor that was open at load.
 #[derive(Clone, Copy)]
 pub struct Inherited {
@@ -135,11 +142,17 @@ pub fn identity(fd: i32) -> nix::Result<Identity> {
     Ok(file::fstat(fd)?.into())
 }
 
-/// As `identity`, where it is written to.
+/// As `identity`, where it is written to. Who asks for the times, too, as fstat(2) does, has the next write(2) note a
+/// new one, which takes ext4 longer than the write.
 pub fn identity_of_written(fd: i32) -> nix::Result<Identity> {
-    let fd = file::borrowed(fd).ok_or(nix::errno::Errno::EBADF)?;
-    let (device, inode) = file::device_and_inode(fd)?;
-    Ok(Identity { device, inode })
+    use nix::errno::Errno::EBADF;
+    let open = file::borrowed(fd).ok_or(EBADF)?;
+    match file::statx(open, c"", libc::AT_EMPTY_PATH, libc::STATX_INO) {
+        Ok(stat) => Ok(stat.into()),
+        Err(EBADF) => Err(EBADF),
+        // It does not exist before Linux 4.11, and filters of that time refuse it.
+        Err(_) => identity(fd),
+    }
 }
 
 /// The value of an environment variable, as long as nobody changes the environment.

@@ -157,22 +157,11 @@ fn first_name(entries: &[u8]) -> Option<(&CStr, &[u8])> {
 /// What a link in /proc/PID/fd leads to, as the kernel knows it: a file server that does not answer
 /// is not asked.
 fn identity_at(at: BorrowedFd, name: &CStr) -> nix::Result<Identity> {
-    // SAFETY: all zeros is a valid statx: integers.
-    let mut stat: libc::statx = unsafe { core::mem::zeroed() };
-    let (fd, path, flags) = (at.as_raw_fd(), name.as_ptr(), libc::AT_STATX_DONT_SYNC);
-    // The C library's own has another way out on an old kernel, which these flags do not fit.
-    // SAFETY: a C string, and `stat` is writable.
-    let asked =
-        unsafe { libc::syscall(libc::SYS_statx, fd, path, flags, libc::STATX_INO, &raw mut stat) };
-    match check(asked as i32) {
-        Ok(_) => Ok(Identity {
-            device: libc::makedev(stat.stx_dev_major, stat.stx_dev_minor),
-            inode: stat.stx_ino,
-        }),
+    match file::statx(at, name, libc::AT_STATX_DONT_SYNC, libc::STATX_INO) {
         // A filter that knows an older kernel's calls only.
         Err(Errno::ENOSYS | Errno::EPERM) => {
             nix::sys::stat::fstatat(at, name, AtFlags::empty()).map(Identity::from)
         }
-        Err(errno) => Err(errno),
+        stat => stat.map(Identity::from),
     }
 }
