@@ -120,7 +120,7 @@ demo: examples
 stage: all
 	@$(MAKE) --no-print-directory install DESTDIR= PREFIX=$(STAGE) LIBDIR=$(STAGE)/lib >/dev/null
 
-PACKAGES := binutils g++ gcc libbsd-dev libdaemon-dev libevent-dev libglib2.0-dev libyaml-dev logrotate nmap pkgconf \
+PACKAGES := binutils g++ gcc libbsd-dev libdaemon-dev libevent-dev libglib2.0-dev libyaml-dev logrotate musl-tools nmap pkgconf \
     rsyslog strace systemd util-linux valgrind
 
 deps:

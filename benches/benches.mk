@@ -3,6 +3,7 @@
 # make bench-log     the part about the log alone
 # make bench-stop    the stopping of a daemon alone
 # make bench-control the part about the control socket alone
+# make bench-seccomp what a promise costs each system call
 # make bench-deps    installs with apt-get what is only measured
 
 BENCHES   := target/benches
@@ -18,10 +19,10 @@ rm -f $(BENCHES)/$(2)
 $(if $(call bench_has,$(1)),$(BENCH_CC) $(patsubst %,benches/%.c,$(3)) -o $(BENCHES)/$(2) -l$(1))
 endef
 
-.PHONY: bench-loop bench-log bench-control bench-stop bench-deps
+.PHONY: bench-loop bench-log bench-control bench-stop bench-seccomp bench-deps
 
 # Libraries that are measured and not used otherwise. The runners say so of each that is missing.
-BENCH_PACKAGES := liblog4c-dev libspdlog-dev
+BENCH_PACKAGES := liblog4c-dev libseccomp-dev libspdlog-dev
 
 bench-deps:
 	apt-get update
@@ -97,6 +98,14 @@ bench-stop: stage
 	$(BENCH_CC) benches/stop.c benches/measure.c -o $(BENCHES)/stop $(BENCH_RSD)
 	@echo "$$(uname -srm), $$(nproc) CPUs, load $$(cut -d ' ' -f 1-3 /proc/loadavg)"
 	$(BENCHES)/stop
+
+# What a promise costs each system call: see seccomp.c for how to read it.
+bench-seccomp: stage
+	@mkdir -p $(BENCHES)
+	$(BENCH_CC) $(if $(call bench_has,seccomp),-DHAS_LIBSECCOMP) benches/seccomp.c benches/measure.c \
+	    -o $(BENCHES)/seccomp $(BENCH_RSD) $(if $(call bench_has,seccomp),-lseccomp)
+	@echo "$$(uname -srm), $$(nproc) CPUs, load $$(cut -d ' ' -f 1-3 /proc/loadavg)"
+	$(BENCHES)/seccomp
 
 # Another librsdaemon.so.0 to compare with: the folder where it is.
 OTHER ?=

@@ -140,6 +140,21 @@
 #define RSD_HANDLER_RAN 4
 
 /**
+ * For rsd_promise(): a system call that was not promised fails with EPERM.
+ */
+#define RSD_REFUSE 0
+
+/**
+ * For rsd_promise(): a system call that was not promised ends the process by SIGSYS.
+ */
+#define RSD_KILL 1
+
+/**
+ * For rsd_promise(): a system call that was not promised passes, and is told of at the end.
+ */
+#define RSD_RECORD 2
+
+/**
  * rsd_set_signal_options(): system calls that the signal interrupts go on (SA_RESTART), as far as
  * signal(7) says that they can. sleep(3), poll(2) and others return early all the same.
  */
@@ -622,6 +637,86 @@ struct rsd_signal_info {
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+/**
+ * Allow what rsd_restrict_access() would refuse: a file or folder, with all that lies beneath it.
+ *
+ * Until then nothing is refused. The same path may be allowed more than once, which adds up, as does what is
+ * allowed to a folder above it. The path is opened now, symbolic links are followed, and what is allowed is what
+ * stands there now, whatever takes its place later. A forked child has a copy of what was allowed, and adds to that alone.
+ *
+ * @param path    relative to the working directory
+ * @param access  letters of:
+ *                r  read files, list folders
+ *                w  write to files, truncate them, ioctl(2) of devices
+ *                x  execute files; programs that are linked dynamically need r (and x) for their libraries
+ *                c  make, remove, link and rename files, folders, sockets, FIFOs and symbolic links; only for a
+ *                   folder. Devices can never be made.
+ * @return        0, or -1 with errno set and nothing more allowed:
+ *                EINVAL      path or access is NULL, access is empty, or has another letter
+ *                ENOTDIR     c for what is no folder
+ *                ENOSYS      the kernel has no Landlock (before Linux 5.13, or built without)
+ *                EOPNOTSUPP  Landlock was not enabled at boot
+ *                ENOMEM      there is no memory
+ *                or any errno of open(2)
+ *
+ * Thread-safe. Not async-signal-safe. Since 0.1. See landlock(7).
+ */
+int rsd_allow_path(const char *path,
+                   const char *access);
+
+/**
+ * Allow a TCP port, which restricts all others: binding to them with the first "b", connecting with the first "c".
+ *
+ * As long as no port was allowed for binding (connecting), that is not restricted. UDP and other sockets are not
+ * concerned.
+ *
+ * @param port    0 to 65535; binding to 0 is to be given a free one
+ * @param access  letters of: b bind(2), c connect(2)
+ * @return        0, or -1 with errno set and nothing more allowed:
+ *                EINVAL      port is out of range, access is NULL, empty, or has another letter
+ *                EOPNOTSUPP  the kernel does not restrict ports (before Linux 6.7), or Landlock was not
+ *                            enabled at boot
+ *                ENOSYS      the kernel has no Landlock
+ *                ENOMEM      there is no memory
+ *
+ * Thread-safe. Not async-signal-safe. Since 0.1. See landlock(7).
+ */
+int rsd_allow_port(int port,
+                   const char *access);
+
+/**
+ * Give up all access to files and folders that was not allowed by rsd_allow_path(), for good.
+ *
+ * It holds for this process, its children and the programs that it executes, also for root. What is refused
+ * fails with EACCES; renaming and linking from one folder into another may fail with EXDEV. What is open stays
+ * usable. Without any rsd_allow_path() before there is no way to files at all. Ports as rsd_allow_port() says.
+ * Further calls can only take away more: then what lies open is what all of them allow.
+ *
+ * Not refused by the kernel: changing mode, owner and times of files, learning that a file is there (stat(2),
+ * access(2)), entering folders, connecting to Unix sockets. Before Linux 6.2 (version 3) nor is truncate(2),
+ * before 6.10 (version 5) ioctl(2) of devices; before 5.19 (version 2) nothing can be renamed or linked from one
+ * folder into another, whatever is allowed. Programs executed afterwards gain no privileges (no_new_privs).
+ *
+ * What the library needs afterwards: the folder of a pid file or a control socket, c, or it is emptied or left at
+ * the end; that of a log file, rwc for rotation and reopening. A daemon gets and answers requests on a control
+ * socket, logs to syslog and to what is open, and runs its main loop without any.
+ *
+ * @return the version of Landlock's interface that is in force, from 1 up; or -1 with errno set and nothing
+ *         restricted (but no_new_privs may be set), what was allowed is kept for the next call:
+ *         EBUSY         other threads run, which would stay free
+ *         ENOENT        without /proc nobody can tell whether other threads run; or EACCES
+ *         ENOSYS        the kernel has no Landlock (before Linux 5.13, or built without)
+ *         EOPNOTSUPP    Landlock was not enabled at boot
+ *         EAFNOSUPPORT  a port was allowed, and the kernel was built without TCP
+ *         E2BIG         this was done 16 times
+ *         EBADF         the program has closed descriptors of this library
+ *         or another errno of landlock_create_ruleset(2), landlock_add_rule(2), prctl(2) and
+ *         landlock_restrict_self(2)
+ *
+ * Not thread-safe. Not async-signal-safe. Since 0.1. See landlock(7).
+ */
+int rsd_restrict_access(void);
 
 /**
  * The sentence that goes with the last failure.
@@ -1579,6 +1674,74 @@ int rsd_lock_pidfile(const char *pidfile);
  * Thread-safe. Not async-signal-safe. Since 0.1.
  */
 int rsd_remove_pidfile(const char *pidfile, int lock);
+
+/**
+ * Promise which system calls this process makes from now on, in all its threads, its children and the
+ * programs it executes, for good. What an intruder would do with the process is refused by the kernel.
+ *
+ * The words, with one space or more between them, in the manner of OpenBSD's pledge(2):
+ *
+ *     stdio      what is open: read, write, send, lock, wait for; memory, threads, time, signals to
+ *                itself. What the C library does by itself, and the main loop with its signals and timers.
+ *     rpath      open files for reading, list folders, learn of files
+ *     wpath      open files for writing, truncate them
+ *     cpath      make, rename and remove files and folders
+ *     fattr      change mode, owner, times and extended attributes of files
+ *     inet       sockets of IPv4 and IPv6
+ *     unix       sockets of AF_UNIX: syslog, the journal, sd_notify, the control socket
+ *     dns        look up names and addresses: UDP, and files for reading. Name servers whose answers are
+ *                too long for UDP need inet, too.
+ *     tty        set up terminals (what a terminal is, is told under stdio)
+ *     proc       make processes, signal others, sessions and groups, scheduling
+ *     prot_exec  make memory executable: dlopen(3), just-in-time compilers
+ *     exec       execute programs, which are under the same promises; prot_exec is part of it. A program
+ *                that is not linked statically needs rpath to find its libraries.
+ *     id         become another user or group, give up capabilities, set limits
+ *
+ * The table of system calls for each word is docs/promises.md. The filter sees numbers, not what
+ * pointers point to: which files and which addresses is a matter of rsd_allow_path() and
+ * rsd_allow_port(). No word gives ptrace(2), mount(2), new namespaces, bpf(2), modules, keys, raw
+ * packets (AF_PACKET) and the like. System calls that are newer than this library, and clone3(2),
+ * openat2(2) and io_uring, whose arguments cannot be seen, fail with ENOSYS, so that programs do without.
+ *
+ * What the library needs afterwards: all of the main loop and a log to stderr, stdio; a log to syslog or
+ * the journal, unix; one to a file, rpath wpath cpath, and fattr to rotate it with an owner; rsd_run() and rsd_spawn(), proc and exec (with rpath for programs linked dynamically);
+ * rsd_open_control(), unix cpath fattr rpath; removing the pid file at the end, cpath wpath; reading
+ * the status of processes, rpath; daemonize() with all of its options is called before.
+ *
+ * What the C library reads late needs rpath, too: the time zone (call tzset(3) before), locales, users.
+ *
+ * Further calls only take away: a system call must be promised in each of them. The strictest answer of
+ * all wins.
+ *
+ * With RSD_RECORD the process is not hindered, but a process apart is told of the calls that were not
+ * promised; stdio is always promised there. It writes a line to the log, if one is open, for each word
+ * that is found missing, and, when no process is left of those that are under these promises, one line
+ * to the stderr of now: "promises: stdio rpath inet", all words that were given or needed, and calls that
+ * no word gives. It cannot tell words apart that give the same calls, and then names the first that is
+ * enough. It is no wall: what is told may change meanwhile. If somebody kills that process, all calls that
+ * it would have been told of fail with ENOSYS. Where this process is the one that orphans go to
+ * (PR_SET_CHILD_SUBREAPER, or the first of its namespace), that process becomes a child of it.
+ *
+ * Programs executed afterwards gain no privileges (no_new_privs is set).
+ *
+ * @param promises   the words; "": none, which leaves only the ending
+ * @param otherwise  what happens to other calls: RSD_REFUSE, RSD_KILL or RSD_RECORD
+ * @return           0, or -1 with errno set:
+ *                   EINVAL      promises is NULL or has a word that there is not (rsd_last_error() names
+ *                               it), or otherwise is none of the three; nothing has happened
+ *                   ENOSYS      the kernel has no filters (before Linux 4.14, or built without)
+ *                   EOPNOTSUPP  it does not know RSD_RECORD (before Linux 5.5)
+ *                   ENOTSUP     the filter is not made for this kind of processor: only for x86-64,
+ *                               aarch64 and riscv64 (the same number as EOPNOTSUPP)
+ *                   EBUSY       another thread has put a filter before itself alone; or with RSD_RECORD,
+ *                               calls are recorded already
+ *                   or any errno of seccomp(2) and, with RSD_RECORD, fork(2) and socketpair(2)
+ *
+ * Thread-safe. Not async-signal-safe. Since 0.1.
+ */
+int rsd_promise(const char *promises,
+                int otherwise);
 
 /**
  * Say that the configuration is being read anew, because SIGHUP has arrived or for any other reason.

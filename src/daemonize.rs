@@ -7,11 +7,7 @@ mod state;
 use core::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
-use nix::{
-    errno::Errno,
-    sys::stat::{Mode, stat},
-    unistd::getpid,
-};
+use nix::{errno::Errno, sys::stat::Mode, unistd::getpid};
 
 use self::{plan::Plan, state::daemon};
 pub use self::{
@@ -140,9 +136,7 @@ fn refuse_to_fork(allow_threads: bool) -> Result<()> {
             b"cannot go into the background: this is process 1, whose end is everybody's";
         return Err(Error::new(Errno::ENOTSUP, &[why]));
     }
-    // A directory has a link for each subdirectory, and two more. Without /proc nobody can tell.
-    let threads = stat(c"/proc/self/task").map_or(1, |stat| stat.st_nlink.saturating_sub(2));
-    if threads > 1 && !allow_threads {
+    if !allow_threads && process::has_threads().unwrap_or(false) {
         let why: &[u8] = b"cannot go into the background: other threads run, which fork would end";
         return Err(Error::new(Errno::EBUSY, &[why]));
     }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::missing_safety_doc)] // the header text says to C what the caller owes
 
+mod access;
 mod boundary;
 mod children;
 mod command;
@@ -14,10 +15,12 @@ mod limits;
 mod log;
 mod main_loop;
 mod pidfile;
+mod promises;
 mod reload;
 mod signals;
 mod version;
 
+pub use access::*;
 pub use boundary::rsd_last_error;
 pub use children::*;
 pub use command::*;
@@ -30,6 +33,7 @@ pub use limits::*;
 pub use log::*;
 pub use main_loop::*;
 pub use pidfile::*;
+pub use promises::*;
 pub use reload::*;
 pub use signals::*;
 pub use version::*;

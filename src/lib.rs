@@ -14,7 +14,7 @@
 //!      └───────► inherited              signals ◄─────┘   └─► poller ◄───┘   └─► signals
 //! ```
 //!
-//! `environment` and `limits` stand alone below their ffi. `log` has an ffi of its own, too; it sees `signals` (on which it is
+//! `access` (files and ports), `environment` and `limits` stand alone below their ffi. `log` has an ffi of its own, too; it sees `signals` (on which it is
 //! reopened), `poller` (for the lines of children), `privileges` (a file's owner) and `stdio`, and is seen by
 //! `main_loop`, which has it do that, and by `daemonize`, whose stdout it may be, and which leaves the terminal.
 //! ffi also calls the program's callbacks, for `main_loop`.
@@ -26,6 +26,8 @@
 //! `lifecycle` signals and stops a daemon from outside and sees `pidfile`. `control::client` asks one, and sees no
 //! room. `command_line` sees both and `daemonize`; it alone writes to the program's stdout and stderr, as its call
 //! is for.
+//!
+//! `promises` stands alone below its ffi; the process that records them writes to the `log`.
 //!
 //! A forked child has rooms of its own: what it inherited of its parent's loop, children, commands
 //! and clients is dropped when it is first asked for.
@@ -49,6 +51,7 @@
     clippy::print_stderr
 )]
 
+mod access;
 mod channel;
 mod children;
 mod command;
@@ -70,6 +73,15 @@ mod main_loop;
 mod pidfile;
 mod poller;
 mod privileges;
+#[cfg_attr(
+    not(all(
+        any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64"),
+        target_endian = "little",
+        target_pointer_width = "64"
+    )),
+    path = "promises/none.rs"
+)]
+mod promises;
 mod reload;
 mod signals;
 mod status;

@@ -215,6 +215,10 @@ fn write_without_log(level: c_int, text: &[u8], fields: &[&CStr]) {
     speaker.say(level, text, fields, |line| STDERR.put(line));
 }
 
+pub fn is_open() -> bool {
+    LOG.get().is_some()
+}
+
 /// `rsd_reopen_log`
 pub fn reopen() -> Result<()> {
     let Some(log) = LOG.get() else { return Ok(()) };

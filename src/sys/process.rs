@@ -23,6 +23,17 @@ unsafe extern "C" {
     fn rsd_fork_twice(daemon: *mut libc::pid_t) -> libc::pid_t;
 }
 
+/// Whom a change of the process's rights is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// All threads of this process.
+    Process,
+    /// This thread alone, by bare system calls: that of a child that borrows the memory of its parent (vfork(2)), in
+    /// which no variable of ours or of the C library may change.
+    #[allow(dead_code)] // for the sandbox of a child
+    Child,
+}
+
 /// Which side of the fork this is.
 pub enum Fork {
     /// The new process.
@@ -368,6 +379,12 @@ pub fn at_exit(handler: extern "C" fn()) -> nix::Result<()> {
 pub fn flush_stdio() {
     // SAFETY: fflush(NULL) is allowed at any time outside signal handlers.
     unsafe { libc::fflush(core::ptr::null_mut()) };
+}
+
+/// Whether there are other threads than this one. Without /proc nobody can tell: ENOENT.
+pub fn has_threads() -> nix::Result<bool> {
+    // A directory has a link for each subdirectory, and two more.
+    nix::sys::stat::stat(c"/proc/self/task").map(|tasks| tasks.st_nlink > 3)
 }
 
 /// Milliseconds of CLOCK_MONOTONIC.
