@@ -50,6 +50,11 @@
  */
 #define RSD_COMMAND_OPTIONS(...) \
     (&(const struct rsd_command_options){ .size = sizeof(struct rsd_command_options), __VA_ARGS__ })
+/**
+ * The same for rsd_drop_privileges(): rsd_drop_privileges(RSD_PRIVILEGES(.user = "mydaemon")).
+ */
+#define RSD_PRIVILEGES(...) \
+    (&(const struct rsd_privileges){ .size = sizeof(struct rsd_privileges), __VA_ARGS__ })
 #endif
 
 /**
@@ -165,6 +170,11 @@
  * for SIGTERM and SIGINT ends the process at once (SA_RESETHAND).
  */
 #define RSD_SIGNAL_SECOND_ENDS 2
+
+/**
+ * Capabilities: bit N is number N.
+ */
+struct Set;
 
 /**
  * Called from rsd_dispatch() or rsd_wait() when a watched child has ended and was waited for.
@@ -607,6 +617,52 @@ struct rsd_log_site {
 };
 
 /**
+ * What rsd_drop_privileges() is to leave. What is left out (0, NULL) has its default. Write it with
+ * RSD_PRIVILEGES(), which fills in the size.
+ */
+struct rsd_privileges {
+    /**
+     * sizeof(struct rsd_privileges): how much of it the program knows.
+     */
+    size_t size;
+    /**
+     * The user to become, by name or number, with all three ids; not root. NULL: stay.
+     */
+    const char *user;
+    /**
+     * The group to become, by name or number. NULL: that of user.
+     */
+    const char *group;
+    /**
+     * The supplementary groups, by names or numbers: "adm,audio". "": none. NULL: those of a user given
+     * by name; of one given by number, or with a group alone, none.
+     */
+    const char *groups;
+    /**
+     * The folder to become "/" and the working directory (chroot(2)). It and all folders above it must
+     * belong to root, and nobody else may write to them, but to those above that are sticky. Symbolic
+     * links in the path are followed: they are not looked at. A folder that is open, from outside, leads out
+     * again, as do other processes outside: it confines best together with user. NULL: stay.
+     */
+    const char *root;
+    /**
+     * The capabilities to keep: "net_bind_service,net_raw", with or without "cap_", or numbers. With user
+     * neither setuid nor setgid, with root not sys_chroot: they lead back. Others are as good as root, too
+     * (sys_admin, sys_ptrace, sys_module, dac_override, chown, fowner, setfcap ...). NULL, "": none.
+     */
+    const char *capabilities;
+    /**
+     * Not 0: the programs that the process executes have these capabilities, too. Otherwise none has.
+     */
+    int ambient;
+    /**
+     * Not 0: executing a program gives nothing that the process does not have: set-user-ID bits and
+     * capabilities of files count for nothing (no_new_privs).
+     */
+    int no_new_privileges;
+};
+
+/**
  * What rsd_next_signal() tells.
  */
 struct rsd_signal_info {
@@ -633,6 +689,8 @@ struct rsd_signal_info {
      */
     unsigned int count;
 };
+
+
 
 #ifdef __cplusplus
 extern "C" {
@@ -1674,6 +1732,57 @@ int rsd_lock_pidfile(const char *pidfile);
  * Thread-safe. Not async-signal-safe. Since 0.1.
  */
 int rsd_remove_pidfile(const char *pidfile, int lock);
+
+/**
+ * Give up root for good, and prove it.
+ *
+ * All names are looked up and root is opened first. Then, in this order: no_new_privileges, root directory, bounding
+ * set, groups, ids, capabilities, securebits, ambient capabilities. Whatever was not to be kept is gone from the
+ * permitted, effective, inheritable, ambient and bounding set; user ids, 0 too, have no meaning for capabilities any
+ * more (securebits NOROOT, NO_SETUID_FIXUP, KEEP_CAPS off, all locked). At the end all of it is read back from the
+ * kernel, for each thread where there is a /proc, and the way back to user 0 is tried, which has to fail.
+ *
+ * Without user the process stays who it is, and only loses groups (if group or groups is given) and capabilities.
+ * User 0 without capabilities still owns root's files, and may write to them: give a user where you can.
+ *
+ * A process that is nobody special may call it for who it is, too: that succeeds when there is nothing to give up.
+ * Without the capability setpcap the bounding set and the securebits stay as they are; then set-user-ID programs
+ * work as before, unless no_new_privileges is given.
+ *
+ * With other threads: they get the ids and groups, and lose all capabilities with that; those that are kept are
+ * the calling thread's alone, and of threads it makes later. As their bounding sets cannot be changed,
+ * no_new_privileges is needed, which is brought to all by a filter of system calls that lets everything pass. So
+ * call it before threads are made.
+ *
+ * What the library needs afterwards: a pid file in a folder where the user may not remove files, such as /run, is
+ * emptied at the end instead of removed, and a control socket there is left. A log file that is open is written on;
+ * rotating or reopening it needs a folder (and a file) where the user may write, as does whatever is opened later.
+ * A folder of the user's, made before by root or the service manager (/run/NAME, /var/log/NAME), is the way. With
+ * root all these paths are looked for in the new root directory: what is open stays usable, nothing else. Names of
+ * users, time zones and /dev/log are looked for there, too. What the kernel forgets when the user changes:
+ * PR_SET_PDEATHSIG, and that core dumps are allowed (PR_SET_DUMPABLE).
+ *
+ * @param privileges  RSD_PRIVILEGES(...), or a struct whose size member is set; NULL: all defaults, which is to
+ *                    give up all capabilities
+ * @return            0, or -1 with errno set. After EINVAL, E2BIG, EBUSY and failures to look up or open nothing
+ *                    has changed. After any other error the process may be half way: it must end.
+ *                    EINVAL  no such user, group or capability; user is root, or is a number without an
+ *                            entry and there is no group; what is kept would lead back (see capabilities)
+ *                    E2BIG   the options are of a newer version and ask for what this one lacks, or there are
+ *                            more than 1024 groups
+ *                    EBUSY   other threads run, and user or no_new_privileges is missing, or /proc is
+ *                    EPERM   a capability to keep is not there; root does not belong to root, or others may
+ *                            write to it; something cannot be given up; something is not gone afterwards,
+ *                            or root could come back
+ *                    ENOSYS  other threads run, and the kernel has no seccomp(2) (built without)
+ *                    EPROTO  the kernel's answers make no sense
+ *                    ENOENT, ENOTDIR, ...  as of open(2) for root
+ *                    or any errno of getpwnam(3), getgrnam(3), setgroups(2), setresgid(2), setresuid(2),
+ *                    capset(2), prctl(2), chroot(2), seccomp(2)
+ *
+ * Not thread-safe. Not async-signal-safe. Since 0.1. See capabilities(7). Linux 4.3; with threads 4.10.
+ */
+int rsd_drop_privileges(const struct rsd_privileges *privileges);
 
 /**
  * Promise which system calls this process makes from now on, in all its threads, its children and the

@@ -27,6 +27,8 @@
 //! room. `command_line` sees both and `daemonize`; it alone writes to the program's stdout and stderr, as its call
 //! is for.
 //!
+//! `privileges` has an ffi of its own, too, for what is more than the options of `daemonize`; it sees no room.
+//!
 //! `promises` stands alone below its ffi; the process that records them writes to the `log`.
 //!
 //! A forked child has rooms of its own: what it inherited of its parent's loop, children, commands

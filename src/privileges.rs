@@ -1,16 +1,30 @@
-//! Becoming another user for good: groups, then gid, then uid, and proof that there is no way back.
+//! Becoming another user for good: groups, then gid, then uid, and proof that there is no way back. `drop` gives up
+//! the rest of root, too.
+
+mod capabilities;
+mod drop;
+mod proof;
+mod root;
 
 use core::ffi::CStr;
 
 use nix::{
     errno::Errno,
-    unistd::{Gid, Uid, getresgid, getresuid, setresgid, setresuid, setuid},
+    unistd::{Gid, Uid, getresgid, getresuid},
 };
 
+#[allow(unused_imports)] // for the report
+pub use self::proof::State;
+pub use self::{
+    capabilities::Set,
+    drop::{Options, Privileges},
+};
 use crate::{
     error::{Error, OrCannot, Result},
     sys::{
+        capability::{self, SETGID, SETUID},
         file::Text,
+        process::Scope,
         user::{self, GROUPS_MAX, User},
     },
     text,
@@ -23,11 +37,13 @@ pub struct Target {
     group: Option<Gid>,
     groups: [libc::gid_t; GROUPS_MAX],
     group_count: usize,
+    sets_groups: bool,
 }
 
 impl Target {
     pub fn nobody() -> Self {
-        Target { user: None, group: None, groups: [0; GROUPS_MAX], group_count: 0 }
+        let groups = [0; GROUPS_MAX];
+        Target { user: None, group: None, groups, group_count: 0, sets_groups: false }
     }
 
     /// Nobody if neither is given. Without a user only the group changes; without a group it is
@@ -36,6 +52,7 @@ impl Target {
     pub fn look_up(&mut self, user: Option<&CStr>, group: Option<&CStr>) -> Result<()> {
         if let Some(name) = group {
             self.group = Some(find_group(name)?);
+            self.sets_groups = true;
         }
         let Some(name) = user else {
             return Ok(());
@@ -53,6 +70,7 @@ impl Target {
             }
         };
         self.group = Some(group);
+        self.sets_groups = true;
         // A number without an entry has no supplementary groups to look up by name.
         if entry.is_some() && !is_number(name) {
             self.group_count = user::groups_of(name, group.as_raw(), &mut self.groups)
@@ -61,42 +79,88 @@ impl Target {
         Ok(())
     }
 
+    /// These supplementary groups instead, and no others: "adm,audio". Empty: none.
+    #[inline(never)]
+    pub fn look_up_groups(&mut self, list: &CStr) -> Result<()> {
+        self.sets_groups = true;
+        self.group_count = 0;
+        if list.is_empty() {
+            return Ok(());
+        }
+        for name in list.to_bytes().split(|&byte| byte == b',') {
+            let name = Text::new(name.trim_ascii()).or_cannot("keep a name")?;
+            let group = find_group(name.as_c_str())?.as_raw();
+            let Some(place) = self.groups.get_mut(self.group_count) else {
+                return Err(Error::cannot(Errno::E2BIG, "have so many groups"));
+            };
+            *place = group;
+            self.group_count += 1;
+        }
+        Ok(())
+    }
+
     /// Changes all ids of all threads, and proves it. After an error the process may be half way:
     /// it must end.
     #[inline(never)]
     pub fn assume(&self) -> Result<()> {
-        let Some(group) = self.group else {
+        if !self.sets_groups {
             return Ok(());
-        };
-        let groups = self.groups.get(..self.group_count).unwrap_or_default();
-        if !self.is_assumed(group, groups)? {
-            user::set_groups(groups).or_cannot("set the supplementary groups")?;
-            setresgid(group, group, group).or_cannot("change the group")?;
-            if let Some(uid) = self.user {
-                setresuid(uid, uid, uid).or_cannot("change the user")?;
-            }
+        }
+        if !self.is_assumed()? {
+            self.change(Scope::Process)?;
         }
         // The proof, also where nothing was to do: root must not come back.
         if self.user.is_some() {
-            let is_possible = user::may_change_ids().or_cannot("read the capabilities")?;
-            if is_possible || setuid(Uid::from_raw(0)).is_ok() {
+            let permitted = capability::get().or_cannot("read the capabilities")?.permitted;
+            if Set(permitted).has(SETUID) || Set(permitted).has(SETGID) {
                 return Err(not_proven(b"root could come back"));
             }
         }
-        match self.is_assumed(group, groups)? {
+        self.prove()
+    }
+
+    /// Changes what is to be changed, in the only order in which that can be done.
+    fn change(&self, scope: Scope) -> Result<()> {
+        if self.sets_groups {
+            user::set_groups(self.groups(), scope).or_cannot("set the supplementary groups")?;
+        }
+        if let Some(group) = self.group {
+            user::set_group(group.as_raw(), scope).or_cannot("change the group")?;
+        }
+        if let Some(user) = self.user {
+            user::set_user(user.as_raw(), scope).or_cannot("change the user")?;
+        }
+        Ok(())
+    }
+
+    /// Of this thread: the ids are those asked for, and user 0 is refused. A user namespace may not have one.
+    fn prove(&self) -> Result<()> {
+        if self.user.is_some() {
+            match user::become_root() {
+                Err(Errno::EPERM | Errno::EINVAL) => {}
+                Ok(()) => return Err(not_proven(b"root could come back")),
+                Err(errno) => return Err(Error::cannot(errno, "try to become root again")),
+            }
+        }
+        match self.is_assumed()? {
             true => Ok(()),
             false => Err(not_proven(b"the ids are not those asked for")),
         }
     }
 
-    fn is_assumed(&self, group: Gid, groups: &[libc::gid_t]) -> Result<bool> {
-        let are_groups = user::are_groups(groups).or_cannot("read the supplementary groups")?;
+    fn groups(&self) -> &[libc::gid_t] {
+        self.groups.get(..self.group_count).unwrap_or_default()
+    }
+
+    fn is_assumed(&self) -> Result<bool> {
         let uids = getresuid().or_cannot("read the user ids")?;
         let gids = getresgid().or_cannot("read the group ids")?;
         let is_user = |uid| self.user.is_none_or(|user| user == uid);
-        Ok(are_groups
-            && [uids.real, uids.effective, uids.saved].into_iter().all(is_user)
-            && [gids.real, gids.effective, gids.saved] == [group; 3])
+        let is_group = |gid| self.group.is_none_or(|group| group == gid);
+        Ok([uids.real, uids.effective, uids.saved].into_iter().all(is_user)
+            && [gids.real, gids.effective, gids.saved].into_iter().all(is_group)
+            && (!self.sets_groups
+                || user::are_groups(self.groups()).or_cannot("read the supplementary groups")?))
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod arguments;
 pub mod callback;
+pub mod capability;
 pub mod crash;
 pub mod epoll;
 pub mod file;

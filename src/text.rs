@@ -35,3 +35,14 @@ pub fn long_number(text: &[u8]) -> Option<u64> {
 pub fn number(text: &[u8]) -> Option<u32> {
     long_number(text)?.try_into().ok()
 }
+
+/// A number of hexadecimal digits and nothing else.
+#[inline(never)]
+pub fn hexadecimal(text: &[u8]) -> Option<u64> {
+    let mut number = None;
+    for &byte in text {
+        let digit = (byte as char).to_digit(16)?;
+        number = Some(number.unwrap_or(0u64).checked_mul(16)?.checked_add(digit.into())?);
+    }
+    number
+}

@@ -119,8 +119,37 @@ fn field(before: &[u8], number: u32, after: &[u8], name: &[u8]) -> nix::Result<O
     }
 }
 
+/// "/proc/self/task", which names the threads of this process.
+pub fn tasks() -> nix::Result<Option<OwnedFd>> {
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY;
+    match file::open(c"/proc/self/task", flags, Mode::empty()) {
+        Ok(tasks) => Ok(Some(tasks)),
+        Err(Errno::ENOENT | Errno::ENOTDIR) => Ok(None),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// The status of one of these threads, as far as there is room: how long it is. `None`: the thread has ended.
+pub fn task_status(tasks: BorrowedFd, name: &CStr, to: &mut [u8]) -> nix::Result<Option<usize>> {
+    let mut buffer = PathBuffer::new();
+    let path = buffer.join(&[name.to_bytes(), b"/status"])?;
+    let file = match file::open_at(tasks, path, OFlag::O_RDONLY, Mode::empty()) {
+        Err(Errno::ENOENT | Errno::ESRCH) => return Ok(None),
+        file => file?,
+    };
+    let mut length = 0;
+    loop {
+        let room = to.get_mut(length..).unwrap_or_default();
+        match retry(|| nix::unistd::read(&file, room)) {
+            Ok(0) => return Ok(Some(length)),
+            Err(Errno::ESRCH) => return Ok(None),
+            read => length += read?,
+        }
+    }
+}
+
 /// Calls `is_it` with the names in a directory until it says yes; whether it did.
-fn find_name(
+pub fn find_name(
     directory: BorrowedFd,
     mut is_it: impl FnMut(&CStr) -> nix::Result<bool>,
 ) -> nix::Result<bool> {

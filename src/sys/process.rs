@@ -387,6 +387,21 @@ pub fn has_threads() -> nix::Result<bool> {
     nix::sys::stat::stat(c"/proc/self/task").map(|tasks| tasks.st_nlink > 3)
 }
 
+/// Whether this process has no other thread. `None`: nobody tells.
+pub fn is_only_thread() -> Option<bool> {
+    // unshare(2): does nothing in a process of one thread, and is refused in others.
+    // SAFETY: no pointers.
+    match check(unsafe { libc::unshare(libc::CLONE_THREAD) }) {
+        Ok(_) => Some(true),
+        Err(Errno::EINVAL) => Some(false),
+        // A filter refuses it.
+        Err(_) => {
+            let tasks = nix::sys::stat::stat(c"/proc/self/task").ok()?;
+            Some(tasks.st_nlink <= 3)
+        }
+    }
+}
+
 /// Milliseconds of CLOCK_MONOTONIC.
 #[inline(never)]
 pub fn monotonic_ms() -> i64 {

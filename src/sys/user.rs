@@ -2,10 +2,10 @@
 
 use core::ffi::CStr;
 
-use libc::{gid_t, uid_t};
+use libc::{c_int, gid_t, uid_t};
 use nix::errno::Errno;
 
-use super::check;
+use super::{check, process::Scope};
 
 /// What the user database says.
 #[derive(Clone, Copy)]
@@ -114,7 +114,7 @@ pub fn group_by_name(name: &CStr) -> nix::Result<Option<gid_t>> {
 
 /// The groups that the database gives `user`, and `group`. How many there are; E2BIG if too many.
 pub fn groups_of(user: &CStr, group: gid_t, list: &mut [gid_t; GROUPS_MAX]) -> nix::Result<usize> {
-    let mut count = GROUPS_MAX as libc::c_int;
+    let mut count = GROUPS_MAX as c_int;
     // SAFETY: a C string, and a writable list with its length.
     let result = unsafe { libc::getgrouplist(user.as_ptr(), group, list.as_mut_ptr(), &mut count) };
     match usize::try_from(count) {
@@ -123,34 +123,77 @@ pub fn groups_of(user: &CStr, group: gid_t, list: &mut [gid_t; GROUPS_MAX]) -> n
     }
 }
 
-/// setgroups(2) through the C library, so that it holds for all threads.
-pub fn set_groups(groups: &[gid_t]) -> nix::Result<()> {
-    // SAFETY: the pointer and the length are those of one slice, which lives across the call.
-    check(unsafe { libc::setgroups(groups.len(), groups.as_ptr()) }).map(drop)
+// Where ids once had 16 bits, the calls of that time still have the plain names.
+#[cfg(not(any(target_arch = "x86", target_arch = "arm")))]
+mod number {
+    pub use libc::{
+        SYS_setgroups as SETGROUPS, SYS_setresgid as SETRESGID, SYS_setresuid as SETRESUID,
+        SYS_setuid as SETUID,
+    };
+}
+#[cfg(any(target_arch = "x86", target_arch = "arm"))]
+mod number {
+    pub use libc::{
+        SYS_setgroups32 as SETGROUPS, SYS_setresgid32 as SETRESGID, SYS_setresuid32 as SETRESUID,
+        SYS_setuid32 as SETUID,
+    };
 }
 
-/// Whether the supplementary groups of this process are these, in any order.
+/// setgroups(2); of a process through the C library, so that it holds for all threads.
+pub fn set_groups(groups: &[gid_t], scope: Scope) -> nix::Result<()> {
+    let (length, start) = (groups.len(), groups.as_ptr());
+    let result = match scope {
+        // SAFETY: the pointer and the length are those of one slice, which lives across the call.
+        Scope::Process => unsafe { libc::setgroups(length, start) },
+        // SAFETY: as above.
+        Scope::Child => unsafe { libc::syscall(number::SETGROUPS, length, start) as c_int },
+    };
+    check(result).map(drop)
+}
+
+/// setresgid(2) of all three.
+pub fn set_group(id: gid_t, scope: Scope) -> nix::Result<()> {
+    let result = match scope {
+        // SAFETY: no pointers.
+        Scope::Process => unsafe { libc::setresgid(id, id, id) },
+        // SAFETY: as above.
+        Scope::Child => unsafe { libc::syscall(number::SETRESGID, id, id, id) as c_int },
+    };
+    check(result).map(drop)
+}
+
+/// setresuid(2) of all three.
+pub fn set_user(id: uid_t, scope: Scope) -> nix::Result<()> {
+    let result = match scope {
+        // SAFETY: no pointers.
+        Scope::Process => unsafe { libc::setresuid(id, id, id) },
+        // SAFETY: as above.
+        Scope::Child => unsafe { libc::syscall(number::SETRESUID, id, id, id) as c_int },
+    };
+    check(result).map(drop)
+}
+
+/// setuid(2) of this thread alone, to be refused: the C library's ends a process of which one thread may do it and
+/// another may not.
+pub fn become_root() -> nix::Result<()> {
+    // SAFETY: no pointers.
+    let result = unsafe { libc::syscall(number::SETUID, libc::c_long::from(0)) };
+    check(result as c_int).map(drop)
+}
+
+/// The supplementary groups of this thread.
+#[inline(never)]
+pub fn groups(list: &mut [gid_t; GROUPS_MAX]) -> nix::Result<&[gid_t]> {
+    // SAFETY: a writable list with its length.
+    let count = unsafe { libc::getgroups(GROUPS_MAX as c_int, list.as_mut_ptr()) };
+    Ok(list.get(..check(count)? as usize).unwrap_or_default())
+}
+
+/// Whether the supplementary groups of this thread are these, in any order.
 #[inline(never)]
 pub fn are_groups(groups: &[gid_t]) -> nix::Result<bool> {
     let mut list = [0; GROUPS_MAX];
-    // SAFETY: a writable list with its length.
-    let count = unsafe { libc::getgroups(GROUPS_MAX as libc::c_int, list.as_mut_ptr()) };
-    let list = list.get(..check(count)? as usize).unwrap_or_default();
+    let list = self::groups(&mut list)?;
     Ok(list.iter().all(|group| groups.contains(group))
         && groups.iter().all(|group| list.contains(group)))
-}
-
-/// Whether a permitted capability lets this thread change its ids (capabilities(7)).
-pub fn may_change_ids() -> nix::Result<bool> {
-    const VERSION_3: u32 = 0x2008_0522;
-    const CAP_SETGID: u32 = 1 << 6;
-    const CAP_SETUID: u32 = 1 << 7;
-    let header = [VERSION_3, 0];
-    // Effective, permitted and inheritable, the low and the high half.
-    let mut sets = [[0u32; 3]; 2];
-    // SAFETY: capget(2) reads a header and writes two of these structs, which live across the call.
-    let result = unsafe { libc::syscall(libc::SYS_capget, header.as_ptr(), sets.as_mut_ptr()) };
-    check(result as libc::c_int)?;
-    let [[_, permitted, _], _] = sets;
-    Ok(permitted & (CAP_SETGID | CAP_SETUID) != 0)
 }

@@ -1,0 +1,228 @@
+//! Giving up root: what is to be kept is found and looked at first, and the rest goes in the one order in which that
+//! can be done. Whatever the kernel says on the way, only what it says at the end counts.
+
+use core::ffi::CStr;
+
+use nix::errno::Errno;
+
+use super::{
+    Target,
+    capabilities::{self, Set},
+    not_proven,
+    proof::{Rest, State, Threads},
+    root::Root,
+};
+use crate::{
+    error::{Error, OrCannot, Result},
+    sys::{
+        capability::{
+            self, KEEP_CAPS, NO_ROOT, NO_SETUID_FIXUP, SETGID, SETPCAP, SETUID, SYS_CHROOT, Sets,
+        },
+        process::{self, Scope},
+        seccomp::{self, Installed},
+    },
+};
+
+/// What C asks for.
+#[derive(Default)]
+pub struct Options<'a> {
+    pub user: Option<&'a CStr>,
+    pub group: Option<&'a CStr>,
+    pub groups: Option<&'a CStr>,
+    pub root: Option<&'a CStr>,
+    pub capabilities: Option<&'a CStr>,
+    pub is_ambient: bool,
+    pub forbids_new_privileges: bool,
+}
+
+/// Looked up and opened. Nothing has changed yet.
+pub struct Privileges {
+    target: Target,
+    root: Option<Root>,
+    kept: Set,
+    is_ambient: bool,
+    forbids_new_privileges: bool,
+}
+
+impl Privileges {
+    #[inline(never)]
+    pub fn prepare(options: &Options) -> Result<Self> {
+        let kept = capabilities::parse(options.capabilities.unwrap_or_default())?;
+        if options.user.is_some() && (kept.has(SETUID) || kept.has(SETGID)) {
+            return Err(Error::invalid(
+                "cannot keep setuid or setgid with another user: root could come back",
+            ));
+        }
+        if options.root.is_some() && kept.has(SYS_CHROOT) {
+            return Err(Error::invalid("cannot keep sys_chroot with root: it leads out again"));
+        }
+        let mut target = Target::nobody();
+        target.look_up(options.user, options.group)?;
+        if let Some(groups) = options.groups {
+            target.look_up_groups(groups)?;
+        }
+        let known = Set(capability::known().or_cannot("read the bounding set")?);
+        let permitted = Set(capability::get().or_cannot("read the capabilities")?.permitted);
+        check_names(kept.without(known), Errno::EINVAL, b"this kernel does not know it")?;
+        check_names(kept.without(permitted), Errno::EPERM, b"the process does not have it")?;
+        Ok(Privileges {
+            target,
+            root: options.root.map(Root::open).transpose()?,
+            kept,
+            is_ambient: options.is_ambient,
+            forbids_new_privileges: options.forbids_new_privileges,
+        })
+    }
+
+    /// Neither heap nor lock. EBUSY: nothing has changed. After another error the process may be half way: it must
+    /// end.
+    #[inline(never)]
+    pub fn apply(&self, scope: Scope) -> Result<()> {
+        let is_alone = scope == Scope::Child || process::is_only_thread() == Some(true);
+        let threads = match scope {
+            Scope::Process => Threads::open()?,
+            Scope::Child => None,
+        };
+        if !is_alone {
+            self.check_threads(threads.is_some())?;
+        }
+        let before = State::read()?;
+        let is_assumed = self.target.is_assumed()?;
+        let may_limit = Set(before.sets.effective).has(SETPCAP);
+        let has_no_more =
+            Set(before.sets.permitted).is_within(self.kept) && !before.uids.contains(&0);
+        if !may_limit
+            && !self.forbids_new_privileges
+            && !has_no_more
+            && !before.is_limited_to(self.kept)
+        {
+            return Err(not_proven(
+                b"without setpcap a program that is executed could have them again; \
+                  no_new_privileges is needed",
+            ));
+        }
+
+        if self.forbids_new_privileges {
+            forbid_new_privileges(is_alone)?;
+        }
+        if let Some(root) = &self.root {
+            root.enter()?;
+        }
+        if may_limit {
+            self.limit_bounding()?;
+        }
+        if !is_assumed {
+            self.change_ids(scope, &before, may_limit)?;
+        }
+        let rest = Rest {
+            kept: self.kept,
+            is_ambient: self.is_ambient,
+            is_limited: may_limit,
+            forbids_new_privileges: self.forbids_new_privileges,
+        };
+        self.limit_capabilities(&before, &rest)?;
+
+        if let Some(root) = &self.root {
+            if !root.is_entered()? {
+                return Err(not_proven(b"the root directory is not the one asked for"));
+            }
+        }
+        rest.prove()?;
+        self.target.prove()?;
+        match threads {
+            Some(threads) => threads.prove(&self.target, &rest),
+            None => Ok(()),
+        }
+    }
+
+    /// Only this thread's bounding set, securebits and capabilities can be changed. The kernel takes the capabilities
+    /// of the others when their user changes, and no_new_privs keeps them from having others by executing.
+    fn check_threads(&self, are_seen: bool) -> Result<()> {
+        let why: &[u8] = match () {
+            () if !are_seen => {
+                b"other threads may run, and without /proc nobody sees what they have"
+            }
+            () if self.target.user.is_none() => {
+                b"other threads run, and only a change of the user reaches them"
+            }
+            () if !self.forbids_new_privileges => {
+                b"other threads run, and without no_new_privileges they could have them again"
+            }
+            () => return Ok(()),
+        };
+        Err(Error::new(Errno::EBUSY, &[b"cannot give up privileges: ", why]))
+    }
+
+    fn limit_bounding(&self) -> Result<()> {
+        let known = Set(capability::known().or_cannot("read the bounding set")?);
+        for number in known.without(self.kept).numbers() {
+            capability::drop_bounding(number).or_cannot("limit the bounding set")?;
+        }
+        Ok(())
+    }
+
+    fn change_ids(&self, scope: Scope, before: &State, may_limit: bool) -> Result<()> {
+        let is_kept = self.target.user.is_some() && (may_limit || !self.kept.is_empty());
+        // Of a thread with NO_SETUID_FIXUP nothing is taken, and KEEP_CAPS may be locked.
+        if is_kept && before.securebits & (NO_SETUID_FIXUP | KEEP_CAPS) == 0 {
+            capability::keep(true).or_cannot("keep capabilities")?;
+        }
+        self.target.change(scope)
+    }
+
+    fn limit_capabilities(&self, before: &State, rest: &Rest) -> Result<()> {
+        let change = |sets| capability::set(sets).or_cannot("change the capabilities");
+        if rest.is_limited {
+            let with_setpcap = self.kept.with(Set::of(SETPCAP)).0;
+            change(Sets { effective: with_setpcap, permitted: with_setpcap, ..rest.sets() })?;
+            let bits = (before.securebits | NO_ROOT) & !KEEP_CAPS;
+            capability::set_securebits(bits).or_cannot("change the securebits")?;
+        } else if capability::securebits().or_cannot("read the securebits")? & KEEP_CAPS != 0 {
+            capability::keep(false).or_cannot("stop keeping capabilities")?;
+        }
+        change(rest.sets())?;
+        capability::clear_ambient().or_cannot("clear the ambient capabilities")?;
+        if self.is_ambient {
+            for number in self.kept.numbers() {
+                capability::raise_ambient(number).or_cannot("raise an ambient capability")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn check_names(bad: Set, errno: Errno, why: &[u8]) -> Result<()> {
+    match bad.numbers().next() {
+        None => Ok(()),
+        Some(number) => {
+            let names = Set::of(number).names();
+            let pieces: [&[u8]; 4] = [b"cannot keep ", names.as_bytes(), b": ", why];
+            Err(Error::new(errno, &pieces))
+        }
+    }
+}
+
+/// For all threads by a filter that lets everything pass: it is what the kernel brings to them all, and with it
+/// no_new_privs.
+fn forbid_new_privileges(is_alone: bool) -> Result<()> {
+    seccomp::forbid_new_privileges().or_cannot("forbid new privileges")?;
+    if is_alone {
+        return Ok(());
+    }
+    let pass = libc::sock_filter {
+        code: (libc::BPF_RET | libc::BPF_K) as u16,
+        jt: 0,
+        jf: 0,
+        k: libc::SECCOMP_RET_ALLOW,
+    };
+    match seccomp::install(&[pass], Scope::Process, false) {
+        Ok(Installed::Filter) => Ok(()),
+        Ok(_) => Err(not_proven(b"a thread has a filter of system calls of its own")),
+        Err(Errno::ENOSYS | Errno::EINVAL) => {
+            let text: &[u8] = b"cannot forbid new privileges to all threads: this kernel has no filters of system \
+                calls (seccomp), with which it brings that to them";
+            Err(Error::new(Errno::ENOSYS, &[text]))
+        }
+        Err(errno) => Err(Error::cannot(errno, "forbid new privileges to all threads")),
+    }
+}

@@ -1,0 +1,219 @@
+//! What the kernel says that this process may: for a report, and as the proof that what was to be given up is gone.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use nix::{
+    errno::Errno,
+    unistd::{getresgid, getresuid},
+};
+
+use super::{Set, Target, not_proven};
+use crate::{
+    error::{OrCannot, Result},
+    sys::{
+        capability::{self, NO_ROOT, Sets},
+        proc,
+        user::{self, GROUPS_MAX},
+    },
+    text,
+};
+
+/// What this thread may, but for its groups.
+#[derive(Clone, Copy)]
+pub struct State {
+    /// Real, effective, saved.
+    pub uids: [u32; 3],
+    #[allow(dead_code)] // for the report
+    pub gids: [u32; 3],
+    pub sets: Sets,
+    pub bounding: Set,
+    pub ambient: Set,
+    pub securebits: u32,
+    pub forbids_new_privileges: bool,
+}
+
+impl State {
+    #[inline(never)]
+    pub fn read() -> Result<Self> {
+        let uids = getresuid().or_cannot("read the user ids")?;
+        let gids = getresgid().or_cannot("read the group ids")?;
+        Ok(State {
+            uids: [uids.real, uids.effective, uids.saved].map(|uid| uid.as_raw()),
+            gids: [gids.real, gids.effective, gids.saved].map(|gid| gid.as_raw()),
+            sets: capability::get().or_cannot("read the capabilities")?,
+            bounding: Set(capability::bounding().or_cannot("read the bounding set")?),
+            ambient: Set(capability::ambient().or_cannot("read the ambient capabilities")?),
+            securebits: capability::securebits().or_cannot("read the securebits")?,
+            forbids_new_privileges: capability::forbids_new_privileges()
+                .or_cannot("read no_new_privs")?,
+        })
+    }
+
+    /// The supplementary groups.
+    #[allow(dead_code)] // for the report
+    pub fn groups(list: &mut [libc::gid_t; GROUPS_MAX]) -> Result<&[libc::gid_t]> {
+        user::groups(list).or_cannot("read the supplementary groups")
+    }
+
+    /// Executing a program gives nothing but these, and no user is more than another.
+    pub fn is_limited_to(&self, kept: Set) -> bool {
+        self.bounding.is_within(kept) && self.securebits & NO_ROOT == NO_ROOT
+    }
+}
+
+/// What is to be left.
+#[derive(Clone, Copy)]
+pub struct Rest {
+    pub kept: Set,
+    pub is_ambient: bool,
+    /// The bounding set and the securebits are those of who gives up all.
+    pub is_limited: bool,
+    pub forbids_new_privileges: bool,
+}
+
+impl Rest {
+    fn ambient(&self) -> Set {
+        if self.is_ambient { self.kept } else { Set::NONE }
+    }
+
+    pub fn sets(&self) -> Sets {
+        let kept = self.kept.0;
+        Sets { effective: kept, permitted: kept, inheritable: self.ambient().0 }
+    }
+
+    /// Of this thread.
+    #[inline(never)]
+    pub fn prove(&self) -> Result<()> {
+        let state = State::read()?;
+        if state.sets != self.sets() {
+            return Err(not_proven(b"the capabilities are not those asked for"));
+        }
+        if state.ambient != self.ambient() {
+            return Err(not_proven(b"the ambient capabilities are not those asked for"));
+        }
+        if self.is_limited && !state.is_limited_to(self.kept) {
+            return Err(not_proven(b"executing a program could bring them back"));
+        }
+        if state.securebits & capability::KEEP_CAPS != 0 {
+            return Err(not_proven(b"a change of the user would keep capabilities"));
+        }
+        if self.forbids_new_privileges && !state.forbids_new_privileges {
+            return Err(not_proven(b"no_new_privs is not set"));
+        }
+        Ok(())
+    }
+}
+
+/// "/proc/self/task", open while there still is a /proc. `None`: there is none.
+pub struct Threads(OwnedFd);
+
+/// Longer than that of a thread with as many groups as are handled.
+const STATUS_MAX: usize = 16384;
+
+impl Threads {
+    pub fn open() -> Result<Option<Self>> {
+        Ok(proc::tasks().or_cannot("open /proc/self/task")?.map(Threads))
+    }
+
+    /// Of all threads; what `Rest::prove` sees of this one is not asked again.
+    #[inline(never)]
+    pub fn prove(&self, target: &Target, rest: &Rest) -> Result<()> {
+        let mut status = [0; STATUS_MAX];
+        let mut verdict = Ok(());
+        let mut counts = Counts { threads: 0, with_capabilities: 0 };
+        let looked = proc::find_name(self.0.as_fd(), |name| {
+            if name.to_bytes().starts_with(b".") {
+                return Ok(false);
+            }
+            let Some(length) = proc::task_status(self.0.as_fd(), name, &mut status)? else {
+                return Ok(false);
+            };
+            if length == status.len() {
+                return Err(Errno::E2BIG);
+            }
+            let thread = Thread(status.get(..length).unwrap_or_default());
+            verdict = thread.prove(target, rest, &mut counts);
+            Ok(verdict.is_err())
+        });
+        looked.or_cannot("read the status of all threads")?;
+        verdict?;
+        // Those that are kept are this thread's alone, as are bounding set and securebits.
+        if counts.with_capabilities > 1 {
+            return Err(not_proven(b"another thread has capabilities"));
+        }
+        if counts.threads > 1 && !rest.forbids_new_privileges {
+            return Err(not_proven(b"another thread could have them again"));
+        }
+        Ok(())
+    }
+}
+
+struct Counts {
+    threads: u32,
+    with_capabilities: u32,
+}
+
+/// The text of a thread's status in /proc.
+struct Thread<'a>(&'a [u8]);
+
+impl Thread<'_> {
+    fn prove(&self, target: &Target, rest: &Rest, counts: &mut Counts) -> Result<()> {
+        if self.is_over() {
+            return Ok(());
+        }
+        counts.threads += 1;
+        let user = target.user.map(|user| user.as_raw());
+        let group = target.group.map(|group| group.as_raw());
+        let is_assumed = self.are_all(b"Uid", user)
+            && self.are_all(b"Gid", group)
+            && (!target.sets_groups || self.are_groups(target.groups()));
+        if !is_assumed {
+            return Err(not_proven(b"a thread has ids that are not those asked for"));
+        }
+        let sets = [self.set(b"CapPrm"), self.set(b"CapEff"), self.set(b"CapAmb")];
+        if sets != [Some(Set::NONE); 3] {
+            if sets != [Some(rest.kept), Some(rest.kept), Some(rest.ambient())] {
+                return Err(not_proven(b"a thread has capabilities that were not to be kept"));
+            }
+            counts.with_capabilities += 1;
+        }
+        if rest.forbids_new_privileges && self.field(b"NoNewPrivs") != Some(b"1") {
+            return Err(not_proven(b"no_new_privs is not set for a thread"));
+        }
+        Ok(())
+    }
+
+    fn field(&self, name: &[u8]) -> Option<&[u8]> {
+        let of = |line: &'_ [u8]| -> bool {
+            line.strip_prefix(name).is_some_and(|rest| rest.starts_with(b":"))
+        };
+        let line = self.0.split(|&byte| byte == b'\n').find(|line| of(line))?;
+        Some(line.get(name.len() + 1..)?.trim_ascii())
+    }
+
+    /// It only waits for the others, and does nothing any more: the C library leaves its ids alone.
+    fn is_over(&self) -> bool {
+        self.field(b"State").is_some_and(|state| state.starts_with(b"Z") || state.starts_with(b"X"))
+    }
+
+    fn numbers(&self, name: &[u8]) -> impl Iterator<Item = Option<u32>> {
+        let words = self.field(name).unwrap_or(b"?").split(u8::is_ascii_whitespace);
+        words.filter(|word| !word.is_empty()).map(text::number)
+    }
+
+    /// Real, effective, saved, and that for files.
+    fn are_all(&self, name: &[u8], wanted: Option<u32>) -> bool {
+        wanted.is_none()
+            || self.numbers(name).count() == 4 && self.numbers(name).all(|id| id == wanted)
+    }
+
+    fn are_groups(&self, wanted: &[libc::gid_t]) -> bool {
+        let is_wanted = |group: Option<u32>| group.is_some_and(|group| wanted.contains(&group));
+        let has = |wanted: &u32| self.numbers(b"Groups").any(|group| group == Some(*wanted));
+        self.numbers(b"Groups").all(is_wanted) && wanted.iter().all(has)
+    }
+
+    fn set(&self, name: &[u8]) -> Option<Set> {
+        text::hexadecimal(self.field(name)?).map(Set)
+    }
+}
