@@ -121,7 +121,7 @@ stage: all
 	@$(MAKE) --no-print-directory install DESTDIR= PREFIX=$(STAGE) LIBDIR=$(STAGE)/lib >/dev/null
 
 PACKAGES := binutils g++ gcc libbsd-dev libdaemon-dev libevent-dev libglib2.0-dev libyaml-dev logrotate musl-tools nmap pkgconf \
-    rsyslog strace systemd util-linux valgrind
+    rsyslog strace systemd user-mode-linux util-linux valgrind
 
 deps:
 	@echo "installing with apt-get what the tests use: $(PACKAGES)"

@@ -788,6 +788,46 @@ int rsd_restrict_access(void);
 const char *rsd_last_error(void);
 
 /**
+ * Limit what this process and its children use together, by a cgroup made for them (version 2, cgroups(7)).
+ *
+ * rsd_limit_resources("scanner", "memory.max=64M pids.max=16 cpu.max=50%") makes the group "scanner" below the one
+ * that the process is in, enters it with all its threads, and sets the limits. Children that it starts from then on
+ * are in it, too. Call it before there are children.
+ *
+ *     memory.max, memory.high, memory.swap.max   bytes, perhaps with K, M, G or T (of 1024), or "max"
+ *     pids.max                                   processes and threads, or "max"
+ *     cpu.max                                    of one processor: "50%", "150%"; "max"; or as the kernel has
+ *                                                it, with a comma: "50000,100000"
+ *     cpu.weight, io.weight                      1 to 10000 against other groups, usually 100
+ *
+ * The process must be allowed to make groups there, as root is, or who has Delegate=yes of systemd. Unless its
+ * group is the first one of the system, no other process may be in that: the kernel limits only the parts of a
+ * group without processes of its own. memory.max below what the process uses already may have the kernel end it.
+ *
+ * The group stays when the process ends, empty: nobody can remove the group that he is in. The next call with its
+ * name makes it anew, and a service manager removes it with its own.
+ *
+ * @param group   a name for it, without "/"
+ * @param limits  words with blanks between; "": the group alone
+ * @return        0, or -1 with errno set and everything as it was, as far as the kernel allows:
+ *                EINVAL      group or limits is NULL; group is no single name; rsd_last_error() names a word that is
+ *                            no limit, has no such value, or was there before; or the kernel refuses a value
+ *                EOPNOTSUPP  the process is in no cgroup of version 2, no mount shows that, or a controller is not
+ *                            available in it: not delegated, or bound to version 1
+ *                EACCES, EPERM  the group of the process is not delegated to it; or a limit was set and is not in
+ *                            force
+ *                EROFS       /sys/fs/cgroup cannot be written to, as in many containers
+ *                EBUSY       a group of that name has processes or groups in it; or other processes are in the
+ *                            group of this one
+ *                ENOENT      /proc is not mounted; or the kernel has no such limit (memory.swap.max, io.weight)
+ *                or another errno of open(2), mkdir(2), rmdir(2), read(2) and write(2)
+ *
+ * Not thread-safe: two threads would move each other. Not async-signal-safe. Since 0.1.
+ */
+int rsd_limit_resources(const char *group,
+                        const char *limits);
+
+/**
  * Have a child of this process waited for, and be told how it ended.
  *
  * Only this child is waited for, once it has ended; system(3), popen(3) and waitpid(2) for others
@@ -984,6 +1024,55 @@ void rsd_free_result(struct rsd_result *result);
 int rsd_command(int *argc,
                 char **argv,
                 const struct rsd_command_options *options);
+
+/**
+ * Confine this process by a profile of AppArmor that is loaded, for good or as far as that profile allows.
+ *
+ * As aa_change_profile(2), and then it is looked whether the profile is in force. Whether it enforces or only
+ * complains is for the administrator. A process that is confined already needs a rule for it (change_profile).
+ * Programs that are executed are confined as the profile says.
+ *
+ * What is asked for after this call, such as the change of the user, the profile must allow. A thread has a
+ * profile of its own: call it before there are others.
+ *
+ * @param profile  its name as aa-status(8) shows it, with the names before it that belong to it
+ * @return         0, or -1 with errno set and, except where it was set, nothing changed:
+ *                 EINVAL      profile is NULL, empty, longer than 4000 bytes, or has control characters; or the
+ *                             kernel knows no such name
+ *                 EOPNOTSUPP  AppArmor is not enabled in this kernel, or /sys is not mounted
+ *                 EBUSY       there are other threads
+ *                 ENOENT      no such profile is loaded, or /proc is not mounted
+ *                 EACCES, EPERM  the present profile does not allow it, or no_new_privs does not
+ *                 EPERM       it was set, but the kernel names another one afterwards
+ *                 or another errno of open(2), read(2) and write(2)
+ *
+ * Not thread-safe: only for a process of one thread. Not async-signal-safe. Since 0.1.
+ */
+int rsd_change_profile(const char *profile);
+
+/**
+ * Confine this process by a context of SELinux.
+ *
+ * As setcon(3), and then it is looked whether the context is in force. The policy must allow it (setcurrent,
+ * dyntransition); whether it is enforced is for the administrator. What is asked for after this call, such as the
+ * change of the user, the new context must allow. A thread has a context of its own: call it before there are
+ * others.
+ *
+ * @param context  "USER:ROLE:TYPE:LEVEL", written as id -Z shows it
+ * @return         0, or -1 with errno set and, except where it was set, nothing changed:
+ *                 EINVAL      context is NULL, empty, longer than 4000 bytes, or has control characters; or the
+ *                             policy knows no such context
+ *                 EOPNOTSUPP  SELinux is not enabled in this kernel
+ *                 EBUSY       there are other threads
+ *                 ENOENT      /proc is not mounted
+ *                 EACCES      the policy does not allow it
+ *                 EPERM       no_new_privs does not allow it; or it was set, but the kernel names another one
+ *                             afterwards, as it does when the same is written in another way
+ *                 or another errno of open(2), read(2) and write(2)
+ *
+ * Not thread-safe: only for a process of one thread. Not async-signal-safe. Since 0.1.
+ */
+int rsd_change_context(const char *context);
 
 /**
  * Open a Unix socket on which whoever is allowed to can give this daemon commands.

@@ -4,9 +4,11 @@
 
 mod access;
 mod boundary;
+mod cgroup;
 mod children;
 mod command;
 mod command_line;
+mod confinement;
 mod control;
 mod daemonize;
 mod environment;
@@ -23,9 +25,11 @@ mod version;
 
 pub use access::*;
 pub use boundary::rsd_last_error;
+pub use cgroup::*;
 pub use children::*;
 pub use command::*;
 pub use command_line::*;
+pub use confinement::*;
 pub use control::*;
 pub use daemonize::*;
 pub use environment::*;

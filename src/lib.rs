@@ -14,7 +14,7 @@
 //!      └───────► inherited              signals ◄─────┘   └─► poller ◄───┘   └─► signals
 //! ```
 //!
-//! `access` (files and ports), `environment` and `limits` stand alone below their ffi. `log` has an ffi of its own, too; it sees `signals` (on which it is
+//! `access` (files and ports), `confinement`, `environment` and `limits` stand alone below their ffi; `cgroup` sees `limits` (for amounts). `log` has an ffi of its own, too; it sees `signals` (on which it is
 //! reopened), `poller` (for the lines of children), `privileges` (a file's owner) and `stdio`, and is seen by
 //! `main_loop`, which has it do that, and by `daemonize`, whose stdout it may be, and which leaves the terminal.
 //! ffi also calls the program's callbacks, for `main_loop`.
@@ -54,10 +54,12 @@
 )]
 
 mod access;
+mod cgroup;
 mod channel;
 mod children;
 mod command;
 mod command_line;
+mod confinement;
 mod control;
 mod daemonize;
 mod deadline;

@@ -96,7 +96,7 @@ impl Limits {
 }
 
 /// Decimal digits and perhaps K, M, G or T; "unlimited".
-fn amount(text: &[u8]) -> Option<u64> {
+pub fn amount(text: &[u8]) -> Option<u64> {
     if text == b"unlimited" {
         return Some(UNLIMITED);
     }

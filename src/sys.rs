@@ -7,6 +7,7 @@ pub mod crash;
 pub mod epoll;
 pub mod file;
 pub mod inotify;
+pub mod kernel_file;
 pub mod landlock;
 pub mod limit;
 pub mod load;

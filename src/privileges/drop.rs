@@ -78,7 +78,7 @@ impl Privileges {
     /// end.
     #[inline(never)]
     pub fn apply(&self, scope: Scope) -> Result<()> {
-        let is_alone = scope == Scope::Child || process::is_only_thread() == Some(true);
+        let is_alone = scope == Scope::Child || !process::has_threads().unwrap_or(true);
         let threads = match scope {
             Scope::Process => Threads::open()?,
             Scope::Child => None,

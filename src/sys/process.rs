@@ -381,24 +381,28 @@ pub fn flush_stdio() {
     unsafe { libc::fflush(core::ptr::null_mut()) };
 }
 
-/// Whether there are other threads than this one. Without /proc nobody can tell: ENOENT.
-pub fn has_threads() -> nix::Result<bool> {
-    // A directory has a link for each subdirectory, and two more.
-    nix::sys::stat::stat(c"/proc/self/task").map(|tasks| tasks.st_nlink > 3)
+/// No core dump shows this process's memory, and no other process of the user reads it (PR_SET_DUMPABLE), until it
+/// executes a program. A change of ids sets this anew.
+#[allow(dead_code)] // for the sandbox as a whole
+pub fn forbid_dumps() -> nix::Result<()> {
+    // SAFETY: PR_SET_DUMPABLE and PR_GET_DUMPABLE take no pointers.
+    check(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0 as libc::c_ulong) })?;
+    // SAFETY: as above.
+    match check(unsafe { libc::prctl(libc::PR_GET_DUMPABLE) })? {
+        0 => Ok(()),
+        _ => Err(Errno::EPERM),
+    }
 }
 
-/// Whether this process has no other thread. `None`: nobody tells.
-pub fn is_only_thread() -> Option<bool> {
+/// Whether there are other threads than this one. An error: nobody can tell.
+pub fn has_threads() -> nix::Result<bool> {
     // unshare(2): does nothing in a process of one thread, and is refused in others.
     // SAFETY: no pointers.
     match check(unsafe { libc::unshare(libc::CLONE_THREAD) }) {
-        Ok(_) => Some(true),
-        Err(Errno::EINVAL) => Some(false),
-        // A filter refuses it.
-        Err(_) => {
-            let tasks = nix::sys::stat::stat(c"/proc/self/task").ok()?;
-            Some(tasks.st_nlink <= 3)
-        }
+        Ok(_) => Ok(false),
+        Err(Errno::EINVAL) => Ok(true),
+        // A filter refuses it. A directory has a link for each subdirectory, and two more.
+        Err(_) => nix::sys::stat::stat(c"/proc/self/task").map(|tasks| tasks.st_nlink > 3),
     }
 }
 

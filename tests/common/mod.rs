@@ -8,6 +8,7 @@
 
 pub mod control;
 pub mod foreground;
+pub mod kernel;
 pub mod lines;
 pub mod log;
 pub mod machine;
