@@ -7,6 +7,7 @@
 #![allow(dead_code)] // each test file uses its part
 
 pub mod control;
+pub mod drop;
 pub mod foreground;
 pub mod kernel;
 pub mod lines;
