@@ -34,7 +34,7 @@ fn whatever_fails_nobody_is_told_success_who_is_not_what_was_asked_for() {
         ),
         (
             &["user=nobody", "root=jail", "no_new_privileges", "threads=2"],
-            &["getdents64", "lseek", "read", "newfstatat", "statx"],
+            &["getdents64", "lseek", "read", "statx"],
         ),
         (&[keep], &root_without_ids),
         (&["user=nobody", "groups="], &ids),
@@ -44,13 +44,19 @@ fn whatever_fails_nobody_is_told_success_who_is_not_what_was_asked_for() {
         for call in calls {
             let mut refused = 0;
             for fault in ["error=EPERM", "error=EINVAL", "error=ENOSYS", "retval=0"] {
-                for when in ["1+", "1", "2", "3", "4", "5", "6", "7", "8"] {
+                let each = (1..=14).chain((15..).step_by(3)).map(|when| when.to_string());
+                for when in std::iter::once("1+".to_owned()).chain(each) {
                     let inject = format!("{call}:{fault}:when={when}");
                     let (was_injected, said) = injected(&rig, options, call, Some(&inject));
                     if !was_injected {
                         break;
                     }
-                    refused += check_truth(&inject, &said, &truth);
+                    // The dynamic loader makes such calls, too.
+                    let is_loaders = said.contains("error while loading shared libraries")
+                        || said.contains("symbol lookup error");
+                    if !is_loaders {
+                        refused += check_truth(&inject, &said, &truth);
+                    }
                 }
             }
             // The fault is felt, but where not to be able to ask is no reason.
@@ -118,7 +124,7 @@ fn injected(rig: &Rig, options: &[&str], call: &str, inject: Option<&str>) -> (b
 }
 
 /// The calls by which the program looks what it may.
-const LOOKS: [&str; 5] = ["getdents64", "lseek", "newfstatat", "prctl", "read"];
+const LOOKS: [&str; 4] = ["getdents64", "lseek", "prctl", "read"];
 
 /// 1 if it was refused.
 #[track_caller]
