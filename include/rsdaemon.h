@@ -642,7 +642,8 @@ struct rsd_privileges {
      * The folder to become "/" and the working directory (chroot(2)). It and all folders above it must
      * belong to root, and nobody else may write to them, but to those above that are sticky. Symbolic
      * links in the path are followed: they are not looked at. A folder that is open, from outside, leads out
-     * again, as do other processes outside: it confines best together with user. NULL: stay.
+     * again, as those do that the library has open for pid file and control socket, and as do other processes
+     * outside: it confines best together with user. NULL: stay.
      */
     const char *root;
     /**
@@ -652,7 +653,8 @@ struct rsd_privileges {
      */
     const char *capabilities;
     /**
-     * Not 0: the programs that the process executes have these capabilities, too. Otherwise none has.
+     * Not 0: the programs that the process executes have these capabilities, too. Otherwise only those whose
+     * files give them (setcap(8)) have.
      */
     int ambient;
     /**
@@ -1835,20 +1837,26 @@ int rsd_remove_pidfile(const char *pidfile, int lock);
  * User 0 without capabilities still owns root's files, and may write to them: give a user where you can.
  *
  * A process that is nobody special may call it for who it is, too: that succeeds when there is nothing to give up.
- * Without the capability setpcap the bounding set and the securebits stay as they are; then set-user-ID programs
- * work as before, unless no_new_privileges is given.
+ * A program with set-user-ID or set-group-ID gives up its owner and group with user (who called it), also while it
+ * acts as who called it. Without the capability setpcap the bounding set and the securebits stay as they are. Then
+ * giving up anything needs no_new_privileges, and what user 0 keeps, the programs that it executes have; who has
+ * nothing to give up may do without, and set-user-ID programs work for it as before.
+ *
+ * A process may still make a user namespace (unshare(2)), in which it has all capabilities over what belongs to
+ * that, where the system lets users do so; not with root, and rsd_promise() refuses it.
  *
  * With other threads: they get the ids and groups, and lose all capabilities with that; those that are kept are
  * the calling thread's alone, and of threads it makes later. As their bounding sets cannot be changed,
- * no_new_privileges is needed, which is brought to all by a filter of system calls that lets everything pass. So
- * call it before threads are made.
+ * no_new_privileges is needed, which is brought to all by a filter of system calls that lets everything pass. A
+ * thread that changed its own ids, capabilities or root directory by bare system calls is an error. So call it
+ * before threads are made.
  *
  * What the library needs afterwards: a pid file in a folder where the user may not remove files, such as /run, is
  * emptied at the end instead of removed, and a control socket there is left. A log file that is open is written on;
  * rotating or reopening it needs a folder (and a file) where the user may write, as does whatever is opened later.
  * A folder of the user's, made before by root or the service manager (/run/NAME, /var/log/NAME), is the way. With
- * root all these paths are looked for in the new root directory: what is open stays usable, nothing else. Names of
- * users, time zones and /dev/log are looked for there, too. What the kernel forgets when the user changes:
+ * root, too, pid file and control socket are removed where they are; the path of a log file, names of users, time
+ * zones and /dev/log are looked for in the new root directory. What the kernel forgets when the user changes:
  * PR_SET_PDEATHSIG, and that core dumps are allowed (PR_SET_DUMPABLE).
  *
  * @param privileges  RSD_PRIVILEGES(...), or a struct whose size member is set; NULL: all defaults, which is to
@@ -1856,13 +1864,15 @@ int rsd_remove_pidfile(const char *pidfile, int lock);
  * @return            0, or -1 with errno set. After EINVAL, E2BIG, EBUSY and failures to look up or open nothing
  *                    has changed. After any other error the process may be half way: it must end.
  *                    EINVAL  no such user, group or capability; user is root, or is a number without an
- *                            entry and there is no group; what is kept would lead back (see capabilities)
+ *                            entry and there is no group; what is kept would lead back (see capabilities);
+ *                            the options lack their size
  *                    E2BIG   the options are of a newer version and ask for what this one lacks, or there are
  *                            more than 1024 groups
- *                    EBUSY   other threads run, and user or no_new_privileges is missing, or /proc is
+ *                    EBUSY   other threads run, and user or no_new_privileges is missing, or /proc is, or one
+ *                            has ids or capabilities of its own
  *                    EPERM   a capability to keep is not there; root does not belong to root, or others may
- *                            write to it; something cannot be given up; something is not gone afterwards,
- *                            or root could come back
+ *                            write to it; something cannot be given up; the user namespace does not have
+ *                            an id; something is not gone afterwards, or root could come back
  *                    ENOSYS  other threads run, and the kernel has no seccomp(2) (built without)
  *                    EPROTO  the kernel's answers make no sense
  *                    ENOENT, ENOTDIR, ...  as of open(2) for root
