@@ -1861,8 +1861,8 @@ int rsd_remove_pidfile(const char *pidfile, int lock);
  *
  * @param privileges  RSD_PRIVILEGES(...), or a struct whose size member is set; NULL: all defaults, which is to
  *                    give up all capabilities
- * @return            0, or -1 with errno set. After EINVAL, E2BIG, EBUSY and failures to look up or open nothing
- *                    has changed. After any other error the process may be half way: it must end.
+ * @return            0, or -1 with errno set. After EPERM, ENOSYS and EPROTO the process may be half way: it must
+ *                    end. After any other nothing has changed.
  *                    EINVAL  no such user, group or capability; user is root, or is a number without an
  *                            entry and there is no group; what is kept would lead back (see capabilities);
  *                            the options lack their size
@@ -1871,13 +1871,14 @@ int rsd_remove_pidfile(const char *pidfile, int lock);
  *                    EBUSY   other threads run, and user or no_new_privileges is missing, or /proc is, or one
  *                            has ids or capabilities of its own
  *                    EPERM   a capability to keep is not there; root does not belong to root, or others may
- *                            write to it; something cannot be given up; the user namespace does not have
- *                            an id; something is not gone afterwards, or root could come back
- *                    ENOSYS  other threads run, and the kernel has no seccomp(2) (built without)
+ *                            write to it; something cannot be given up, whatever the reason; the user
+ *                            namespace does not have an id; something is not gone afterwards, or root could
+ *                            come back
+ *                    ENOSYS  other threads run, and the kernel has no seccomp(2) (built without), or it lacks
+ *                            another call that is needed
  *                    EPROTO  the kernel's answers make no sense
- *                    ENOENT, ENOTDIR, ...  as of open(2) for root
- *                    or any errno of getpwnam(3), getgrnam(3), setgroups(2), setresgid(2), setresuid(2),
- *                    capset(2), prctl(2), chroot(2), seccomp(2)
+ *                    ENOENT, ENOTDIR, ...  as of open(2) for root and /proc/self/task
+ *                    or any errno of getpwnam(3), getgrnam(3), capget(2), prctl(2)
  *
  * Not thread-safe. Not async-signal-safe. Since 0.1. See capabilities(7). Linux 4.3; with threads 4.10.
  */

@@ -20,6 +20,7 @@ use crate::{
         },
         process::{self, Scope},
         seccomp::{self, Installed},
+        thread,
     },
 };
 
@@ -47,6 +48,8 @@ pub struct Privileges {
 impl Privileges {
     #[inline(never)]
     pub fn prepare(options: &Options) -> Result<Self> {
+        // Room for the sentence of an error.
+        thread::with_own(|_| ());
         let kept = capabilities::parse(options.capabilities.unwrap_or_default())?;
         if options.user.is_some() && (kept.has(SETUID) || kept.has(SETGID)) {
             return Err(Error::invalid(
@@ -74,8 +77,9 @@ impl Privileges {
         })
     }
 
-    /// Neither heap nor lock. After EINVAL, E2BIG and EBUSY nothing has changed. After another error the process may
-    /// be half way: it must end.
+    /// Neither heap nor lock, in the thread that prepared it. After EPERM, ENOSYS and EPROTO the process may be half
+    /// way: it must end. After another errno nothing has changed. With Scope::Child the parent has to restore whether it
+    /// can be dumped (PR_SET_DUMPABLE): that belongs to the memory, and a change of the user takes it.
     #[inline(never)]
     pub fn apply(&self, scope: Scope) -> Result<()> {
         let is_alone = scope == Scope::Child || !process::has_threads().unwrap_or(true);
@@ -116,9 +120,8 @@ impl Privileges {
             .give_up(scope, is_alone, &before, &rest)
             .and_then(|()| self.prove(is_alone, threads.as_ref(), &rest));
         done.map_err(|Error(errno)| match errno {
-            // Whatever the kernel meant by it.
-            Errno::EINVAL | Errno::E2BIG | Errno::EBUSY => Error(Errno::EPERM),
-            errno => Error(errno),
+            Errno::ENOSYS | Errno::EPROTO => Error(errno),
+            _ => Error(Errno::EPERM),
         })
     }
 
