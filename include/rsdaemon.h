@@ -1848,8 +1848,8 @@ int rsd_remove_pidfile(const char *pidfile, int lock);
  * With other threads: they get the ids and groups, and lose all capabilities with that; those that are kept are
  * the calling thread's alone, and of threads it makes later. As their bounding sets cannot be changed,
  * no_new_privileges is needed, which is brought to all by a filter of system calls that lets everything pass. A
- * thread that changed its own ids, capabilities or root directory by bare system calls is an error. So call it
- * before threads are made.
+ * thread that changed its own ids, capabilities or root directory by bare system calls is an error, as are threads
+ * that the kernel made for io_uring(7). So call it before threads are made.
  *
  * What the library needs afterwards: a pid file in a folder where the user may not remove files, such as /run, is
  * emptied at the end instead of removed, and a control socket there is left. A log file that is open is written on;
