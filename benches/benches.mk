@@ -4,6 +4,7 @@
 # make bench-stop    the stopping of a daemon alone
 # make bench-control the part about the control socket alone
 # make bench-seccomp what a promise costs each system call
+# make bench-sandbox what a whole sandbox costs at the start
 # make bench-deps    installs with apt-get what is only measured
 
 BENCHES   := target/benches
@@ -19,7 +20,7 @@ rm -f $(BENCHES)/$(2)
 $(if $(call bench_has,$(1)),$(BENCH_CC) $(patsubst %,benches/%.c,$(3)) -o $(BENCHES)/$(2) -l$(1))
 endef
 
-.PHONY: bench-loop bench-log bench-control bench-stop bench-seccomp bench-deps
+.PHONY: bench-loop bench-log bench-control bench-stop bench-seccomp bench-sandbox bench-deps
 
 # Libraries that are measured and not used otherwise. The runners say so of each that is missing.
 BENCH_PACKAGES := liblog4c-dev libseccomp-dev libspdlog-dev
@@ -106,6 +107,14 @@ bench-seccomp: stage
 	    -o $(BENCHES)/seccomp $(BENCH_RSD) $(if $(call bench_has,seccomp),-lseccomp)
 	@echo "$$(uname -srm), $$(nproc) CPUs, load $$(cut -d ' ' -f 1-3 /proc/loadavg)"
 	$(BENCHES)/seccomp
+
+# What a whole sandbox costs at the start: see sandbox.c for how to read it.
+bench-sandbox: stage
+	@mkdir -p $(BENCHES)
+	$(BENCH_CC) $(if $(call bench_has,seccomp),-DHAS_LIBSECCOMP) benches/sandbox.c benches/measure.c \
+	    -o $(BENCHES)/sandbox $(BENCH_RSD) $(if $(call bench_has,seccomp),-lseccomp)
+	@echo "$$(uname -srm), $$(nproc) CPUs, load $$(cut -d ' ' -f 1-3 /proc/loadavg)"
+	$(BENCHES)/sandbox
 
 # Another librsdaemon.so.0 to compare with: the folder where it is.
 OTHER ?=

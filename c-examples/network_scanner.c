@@ -27,6 +27,7 @@
 #include <sys/wait.h>
 #include <syslog.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <rsdaemon.h>
 
@@ -197,8 +198,13 @@ static void start_scan(const char *target)
     }
     strcpy(unused->target, target);
     char *argv[] = {"nmap", "-p", (char *)ports, "-sV", unused->target, NULL};
+    /* nmap reads what strangers send: it is nobody, who may read files and talk to the network. */
+    const struct rsd_sandbox_options *sandbox = RSD_SANDBOX(.best_effort = 1,
+        .privileges = geteuid() == 0 ? RSD_PRIVILEGES(.user = "nobody") : NULL,
+        .access = "rx:/ rw:/dev/null", .promises = "stdio rpath wpath inet dns proc exec");
     if (rsd_spawn(argv,
-                  RSD_RUN_OPTIONS(.timeout_ms = (unsigned)timeout * 1000, .kill_after_ms = 1000),
+                  RSD_RUN_OPTIONS(.timeout_ms = (unsigned)timeout * 1000, .kill_after_ms = 1000,
+                                  .sandbox = sandbox),
                   scan_ended, unused) == -1) {
         say(LOG_ERR, "%s: cannot scan: %s", target, rsd_last_error());
         return;
@@ -220,6 +226,8 @@ int main(int argc, char *argv[])
     const char *targets_file = "/etc/scanner/targets.txt", *wrong;
     const char *pidfile = "network-scanner"; /* stands for /run/network-scanner.pid */
     const char *log = "/var/log/network-scanner.log";
+    /* syslog and the end of the pid file; the rest is for nmap, which cannot have more than this. */
+    const char *promises = "stdio rpath wpath cpath unix inet dns proc exec id";
     int foreground = 0;
 
     for (int i = 1; i < argc; i++) {
@@ -246,7 +254,8 @@ int main(int argc, char *argv[])
         errx(1, "%s", rsd_last_error());
     if (rsd_daemonize(RSD_OPTIONS(.name = "network-scanner", .pidfile = pidfile,
                                   .log_file = foreground ? NULL : log,
-                                  .foreground = foreground, .reset_signals = 1)) == -1)
+                                  .foreground = foreground, .reset_signals = 1,
+                                  .sandbox = RSD_SANDBOX(.best_effort = 1, .promises = promises))) == -1)
         errx(1, "%s", rsd_last_error());
     openlog("network-scanner", LOG_PID, LOG_DAEMON);
     if (rsd_ready() == -1)

@@ -25,6 +25,7 @@
 #include <sys/wait.h>
 #include <syslog.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <rsdaemon.h>
 
@@ -93,7 +94,12 @@ static void scan(char *command)
 {
     char *argv[] = {"/bin/sh", "-c", command, NULL};
     struct rsd_result *result;
-    int status = rsd_run(argv, RSD_RUN_OPTIONS(.merge_stderr = 1, .kill_after_ms = 1000), &result);
+    /* Of root the scan has the interfaces of the network, and it may read files. */
+    const char *capabilities = geteuid() == 0 ? "net_admin" : NULL;
+    int status = rsd_run(argv, RSD_RUN_OPTIONS(.merge_stderr = 1, .kill_after_ms = 1000,
+        .sandbox = RSD_SANDBOX(.best_effort = 1, .limits = "core=0 fsize=0",
+            .privileges = RSD_PRIVILEGES(.capabilities = capabilities, .ambient = 1),
+            .access = "rx:/ rw:/dev/null", .promises = "stdio rpath wpath inet proc exec")), &result);
 
     if (result == NULL) {
         say(LOG_ERR, "cannot scan: %s", rsd_last_error());
@@ -124,6 +130,8 @@ int main(int argc, char *argv[])
     const char *pidfile = "wireless-monitor"; /* stands for /run/wireless-monitor.pid */
     const char *log = "/var/log/wireless-monitor.log";
     const char *config = NULL, *wrong;
+    /* syslog and the end of the pid file; the rest is for the scans, which cannot have more than this. */
+    const char *promises = "stdio rpath wpath cpath unix inet proc exec id";
     int foreground = 0;
 
     for (int i = 1; i < argc; i++) {
@@ -148,7 +156,8 @@ int main(int argc, char *argv[])
     setvbuf(stdout, NULL, _IOLBF, 0);
     if (rsd_daemonize(RSD_OPTIONS(.name = "wireless-monitor", .pidfile = pidfile,
                                   .log_file = foreground ? NULL : log,
-                                  .foreground = foreground, .reset_signals = 1)) == -1)
+                                  .foreground = foreground, .reset_signals = 1,
+                                  .sandbox = RSD_SANDBOX(.best_effort = 1, .promises = promises))) == -1)
         errx(1, "%s", rsd_last_error());
     openlog("wireless-monitor", LOG_PID, LOG_DAEMON);
 

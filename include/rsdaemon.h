@@ -55,6 +55,11 @@
  */
 #define RSD_PRIVILEGES(...) \
     (&(const struct rsd_privileges){ .size = sizeof(struct rsd_privileges), __VA_ARGS__ })
+/**
+ * The same for rsd_sandbox(): rsd_sandbox(RSD_SANDBOX(.access = "r:/etc/mydaemon", .promises = "stdio rpath inet")).
+ */
+#define RSD_SANDBOX(...) \
+    (&(const struct rsd_sandbox_options){ .size = sizeof(struct rsd_sandbox_options), __VA_ARGS__ })
 #endif
 
 /**
@@ -160,6 +165,51 @@
 #define RSD_RECORD 2
 
 /**
+ * rsd_sandbox_state.asked and in_force: limits.
+ */
+#define RSD_SANDBOX_LIMITS 1
+
+/**
+ * rsd_sandbox_state.asked and in_force: cgroup.
+ */
+#define RSD_SANDBOX_CGROUP 2
+
+/**
+ * rsd_sandbox_state.asked and in_force: profile.
+ */
+#define RSD_SANDBOX_PROFILE 4
+
+/**
+ * rsd_sandbox_state.asked and in_force: context.
+ */
+#define RSD_SANDBOX_CONTEXT 8
+
+/**
+ * rsd_sandbox_state.asked and in_force: privileges.
+ */
+#define RSD_SANDBOX_PRIVILEGES 16
+
+/**
+ * rsd_sandbox_state.asked and in_force: executing a program gives nothing (no_new_privs).
+ */
+#define RSD_SANDBOX_NO_NEW_PRIVILEGES 32
+
+/**
+ * rsd_sandbox_state.asked and in_force: no core dumps, not to be read by others of the user (PR_SET_DUMPABLE).
+ */
+#define RSD_SANDBOX_NO_DUMPS 64
+
+/**
+ * rsd_sandbox_state.asked and in_force: access.
+ */
+#define RSD_SANDBOX_ACCESS 128
+
+/**
+ * rsd_sandbox_state.asked and in_force: promises.
+ */
+#define RSD_SANDBOX_PROMISES 256
+
+/**
  * rsd_set_signal_options(): system calls that the signal interrupts go on (SA_RESTART), as far as
  * signal(7) says that they can. sleep(3), poll(2) and others return early all the same.
  */
@@ -185,6 +235,117 @@ struct Set;
  * @param arg     as given to rsd_watch_child()
  */
 typedef void (*rsd_child_callback)(int pid, int status, void *arg);
+
+/**
+ * What rsd_drop_privileges() is to leave. What is left out (0, NULL) has its default. Write it with
+ * RSD_PRIVILEGES(), which fills in the size.
+ */
+struct rsd_privileges {
+    /**
+     * sizeof(struct rsd_privileges): how much of it the program knows.
+     */
+    size_t size;
+    /**
+     * The user to become, by name or number, with all three ids; not root. NULL: stay.
+     */
+    const char *user;
+    /**
+     * The group to become, by name or number. NULL: that of user.
+     */
+    const char *group;
+    /**
+     * The supplementary groups, by names or numbers: "adm,audio". "": none. NULL: those of a user given
+     * by name; of one given by number, or with a group alone, none.
+     */
+    const char *groups;
+    /**
+     * The folder to become "/" and the working directory (chroot(2)). It and all folders above it must
+     * belong to root, and nobody else may write to them, but to those above that are sticky. Symbolic
+     * links in the path are followed: they are not looked at. A folder that is open, from outside, leads out
+     * again, as those do that the library has open for pid file and control socket, and as do other processes
+     * outside: it confines best together with user. NULL: stay.
+     */
+    const char *root;
+    /**
+     * The capabilities to keep: "net_bind_service,net_raw", with or without "cap_", or numbers. With user
+     * neither setuid nor setgid, with root not sys_chroot: they lead back. Others are as good as root, too
+     * (sys_admin, sys_ptrace, sys_module, dac_override, chown, fowner, setfcap ...). NULL, "": none.
+     */
+    const char *capabilities;
+    /**
+     * Not 0: the programs that the process executes have these capabilities, too. Otherwise only those whose
+     * files give them (setcap(8)) have.
+     */
+    int ambient;
+    /**
+     * Not 0: executing a program gives nothing that the process does not have: set-user-ID bits and
+     * capabilities of files count for nothing (no_new_privs).
+     */
+    int no_new_privileges;
+};
+
+/**
+ * What rsd_sandbox() is to do. What is left out (0, NULL) has its default. Write it with RSD_SANDBOX(), which
+ * fills in the size.
+ */
+struct rsd_sandbox_options {
+    /**
+     * sizeof(struct rsd_sandbox_options): how much of it the program knows.
+     */
+    size_t size;
+    /**
+     * Not 0: of cgroup, profile, context, access and promises what this kernel does not have (ENOSYS,
+     * EOPNOTSUPP) is left out, as is a cgroup that cannot be made; rsd_sandbox_report() tells that. 0: it is
+     * an error.
+     */
+    int best_effort;
+    /**
+     * As for rsd_set_limits(). NULL: "core=0". "": none.
+     */
+    const char *limits;
+    /**
+     * The name of a group for rsd_limit_resources(). NULL: none.
+     */
+    const char *cgroup;
+    /**
+     * Its limits. NULL: none.
+     */
+    const char *cgroup_limits;
+    /**
+     * As for rsd_change_profile(), which must allow all that follows. NULL: none.
+     */
+    const char *profile;
+    /**
+     * As for rsd_change_context(). NULL: none.
+     */
+    const char *context;
+    /**
+     * The umask. 0: leave it. Or RSD_UMASK_NONE.
+     */
+    int umask;
+    /**
+     * RSD_PRIVILEGES(...): as for rsd_drop_privileges(). NULL: user, groups and capabilities stay.
+     */
+    const struct rsd_privileges *privileges;
+    /**
+     * Not 0: core dumps, and being read by other processes of the user, stay allowed (PR_SET_DUMPABLE).
+     */
+    int allow_dumps;
+    /**
+     * Files and TCP ports: rules as "r:/etc/mydaemon rwc:/var/lib/mydaemon bind:80", with the letters of
+     * rsd_allow_path(), and "bind:" and "connect:" as for rsd_allow_port(). What was allowed by these
+     * before is allowed, too. "": no files at all. NULL: not restricted.
+     */
+    const char *access;
+    /**
+     * As for rsd_promise(). NULL: not restricted.
+     */
+    const char *promises;
+    /**
+     * What happens to other system calls: RSD_REFUSE, RSD_KILL or RSD_RECORD.
+     */
+    int otherwise;
+};
 
 /**
  * How rsd_run() and rsd_spawn() run a command. What is left out (0, NULL) has its default. Write
@@ -224,6 +385,13 @@ struct rsd_run_options {
      * what cleans up.
      */
     int during_shutdown;
+    /**
+     * RSD_SANDBOX(...): what the command gives up, the last before it is executed, as rsd_sandbox() has it.
+     * Programs that it executes may do no more. promises must have exec, and access must allow x for the
+     * program and rx for its libraries. Dumps are not concerned, which executing allows again. A cgroup
+     * with limits needs a group above it that has no processes. NULL: nothing.
+     */
+    const struct rsd_sandbox_options *sandbox;
 };
 
 /**
@@ -380,6 +548,13 @@ struct rsd_options {
      * groups are given up, too.
      */
     const char *group;
+    /**
+     * RSD_SANDBOX(...): what the daemon gives up, the last before rsd_daemonize() returns, as rsd_sandbox() has
+     * it. What the program does from there to rsd_ready() must be allowed, too; where that is more than
+     * the daemon needs afterwards, call rsd_sandbox() itself later. Paths are those of the caller. NULL:
+     * nothing.
+     */
+    const struct rsd_sandbox_options *sandbox;
 };
 
 /**
@@ -617,49 +792,21 @@ struct rsd_log_site {
 };
 
 /**
- * What rsd_drop_privileges() is to leave. What is left out (0, NULL) has its default. Write it with
- * RSD_PRIVILEGES(), which fills in the size.
+ * What rsd_get_sandbox_state() tells.
  */
-struct rsd_privileges {
+struct rsd_sandbox_state {
     /**
-     * sizeof(struct rsd_privileges): how much of it the program knows.
+     * sizeof(struct rsd_sandbox_state), set by the program.
      */
     size_t size;
     /**
-     * The user to become, by name or number, with all three ids; not root. NULL: stay.
+     * What the latest rsd_sandbox() was asked for: RSD_SANDBOX_... 0: there was none.
      */
-    const char *user;
+    unsigned int asked;
     /**
-     * The group to become, by name or number. NULL: that of user.
+     * What of that is in force.
      */
-    const char *group;
-    /**
-     * The supplementary groups, by names or numbers: "adm,audio". "": none. NULL: those of a user given
-     * by name; of one given by number, or with a group alone, none.
-     */
-    const char *groups;
-    /**
-     * The folder to become "/" and the working directory (chroot(2)). It and all folders above it must
-     * belong to root, and nobody else may write to them, but to those above that are sticky. Symbolic
-     * links in the path are followed: they are not looked at. A folder that is open, from outside, leads out
-     * again, as do other processes outside: it confines best together with user. NULL: stay.
-     */
-    const char *root;
-    /**
-     * The capabilities to keep: "net_bind_service,net_raw", with or without "cap_", or numbers. With user
-     * neither setuid nor setgid, with root not sys_chroot: they lead back. Others are as good as root, too
-     * (sys_admin, sys_ptrace, sys_module, dac_override, chown, fowner, setfcap ...). NULL, "": none.
-     */
-    const char *capabilities;
-    /**
-     * Not 0: the programs that the process executes have these capabilities, too. Otherwise none has.
-     */
-    int ambient;
-    /**
-     * Not 0: executing a program gives nothing that the process does not have: set-user-ID bits and
-     * capabilities of files count for nothing (no_new_privs).
-     */
-    int no_new_privileges;
+    unsigned int in_force;
 };
 
 /**
@@ -763,7 +910,8 @@ int rsd_allow_port(int port,
  * @return the version of Landlock's interface that is in force, from 1 up; or -1 with errno set and nothing
  *         restricted (but no_new_privs may be set), what was allowed is kept for the next call:
  *         EBUSY         other threads run, which would stay free
- *         ENOENT        without /proc nobody can tell whether other threads run; or EACCES
+ *         ENOENT, EACCES  whether other threads run cannot be told: a filter refuses unshare(2), and /proc
+ *                       is missing
  *         ENOSYS        the kernel has no Landlock (before Linux 5.13, or built without)
  *         EOPNOTSUPP    Landlock was not enabled at boot
  *         EAFNOSUPPORT  a port was allowed, and the kernel was built without TCP
@@ -911,7 +1059,7 @@ int rsd_reap_children(int on);
  *                            can because SIGCHLD is ignored
  *                 ENOENT, EACCES, ENOEXEC or another errno of execve(2)
  *                 EAGAIN, EMFILE, ENFILE, ENOMEM or another errno of pipe(2), memfd_create(2),
- *                 vfork(2), or as for rsd_fd()
+ *                 vfork(2), or as for rsd_fd(), or of rsd_sandbox(): the command was not run
  *
  * Thread-safe. Not async-signal-safe. Since 0.1.
  */
@@ -1305,7 +1453,7 @@ int daemonize(const char *pidfile);
  *                            the user has more than 1024 groups
  *                 ETIMEDOUT  the daemon was not ready in time and was ended
  *                 EPERM      privileges cannot be given up, or could be had back
- *                 or any errno of getpwnam(3), setgroups(2), setresuid(2)
+ *                 or any errno of getpwnam(3), setgroups(2), setresuid(2), or of rsd_sandbox()
  *
  * Not thread-safe. Not async-signal-safe. Since 0.1.
  */
@@ -1835,39 +1983,48 @@ int rsd_remove_pidfile(const char *pidfile, int lock);
  * User 0 without capabilities still owns root's files, and may write to them: give a user where you can.
  *
  * A process that is nobody special may call it for who it is, too: that succeeds when there is nothing to give up.
- * Without the capability setpcap the bounding set and the securebits stay as they are; then set-user-ID programs
- * work as before, unless no_new_privileges is given.
+ * A program with set-user-ID or set-group-ID gives up its owner and group with user (who called it), also while it
+ * acts as who called it. Without the capability setpcap the bounding set and the securebits stay as they are. Then
+ * giving up anything needs no_new_privileges, and what user 0 keeps, the programs that it executes have; who has
+ * nothing to give up may do without, and set-user-ID programs work for it as before.
+ *
+ * A process may still make a user namespace (unshare(2)), in which it has all capabilities over what belongs to
+ * that, where the system lets users do so; not with root, and rsd_promise() refuses it.
  *
  * With other threads: they get the ids and groups, and lose all capabilities with that; those that are kept are
  * the calling thread's alone, and of threads it makes later. As their bounding sets cannot be changed,
- * no_new_privileges is needed, which is brought to all by a filter of system calls that lets everything pass. So
- * call it before threads are made.
+ * no_new_privileges is needed, which is brought to all by a filter of system calls that lets everything pass. A
+ * thread that changed its own ids, capabilities or root directory by bare system calls is an error, as are threads
+ * that the kernel made for io_uring(7). So call it before threads are made.
  *
  * What the library needs afterwards: a pid file in a folder where the user may not remove files, such as /run, is
  * emptied at the end instead of removed, and a control socket there is left. A log file that is open is written on;
  * rotating or reopening it needs a folder (and a file) where the user may write, as does whatever is opened later.
  * A folder of the user's, made before by root or the service manager (/run/NAME, /var/log/NAME), is the way. With
- * root all these paths are looked for in the new root directory: what is open stays usable, nothing else. Names of
- * users, time zones and /dev/log are looked for there, too. What the kernel forgets when the user changes:
+ * root, too, pid file and control socket are removed where they are; the path of a log file, names of users, time
+ * zones and /dev/log are looked for in the new root directory. What the kernel forgets when the user changes:
  * PR_SET_PDEATHSIG, and that core dumps are allowed (PR_SET_DUMPABLE).
  *
  * @param privileges  RSD_PRIVILEGES(...), or a struct whose size member is set; NULL: all defaults, which is to
  *                    give up all capabilities
- * @return            0, or -1 with errno set. After EINVAL, E2BIG, EBUSY and failures to look up or open nothing
- *                    has changed. After any other error the process may be half way: it must end.
+ * @return            0, or -1 with errno set. After EPERM, ENOSYS and EPROTO the process may be half way: it must
+ *                    end. After any other nothing has changed.
  *                    EINVAL  no such user, group or capability; user is root, or is a number without an
- *                            entry and there is no group; what is kept would lead back (see capabilities)
+ *                            entry and there is no group; what is kept would lead back (see capabilities);
+ *                            the options lack their size
  *                    E2BIG   the options are of a newer version and ask for what this one lacks, or there are
  *                            more than 1024 groups
- *                    EBUSY   other threads run, and user or no_new_privileges is missing, or /proc is
+ *                    EBUSY   other threads run, and user or no_new_privileges is missing, or /proc is, or one
+ *                            has ids or capabilities of its own
  *                    EPERM   a capability to keep is not there; root does not belong to root, or others may
- *                            write to it; something cannot be given up; something is not gone afterwards,
- *                            or root could come back
- *                    ENOSYS  other threads run, and the kernel has no seccomp(2) (built without)
+ *                            write to it; something cannot be given up, whatever the reason; the user
+ *                            namespace does not have an id; something is not gone afterwards, or root could
+ *                            come back
+ *                    ENOSYS  other threads run, and the kernel has no seccomp(2) (built without), or it lacks
+ *                            another call that is needed
  *                    EPROTO  the kernel's answers make no sense
- *                    ENOENT, ENOTDIR, ...  as of open(2) for root
- *                    or any errno of getpwnam(3), getgrnam(3), setgroups(2), setresgid(2), setresuid(2),
- *                    capset(2), prctl(2), chroot(2), seccomp(2)
+ *                    ENOENT, ENOTDIR, ...  as of open(2) for root and /proc/self/task
+ *                    or any errno of getpwnam(3), getgrnam(3), capget(2), prctl(2)
  *
  * Not thread-safe. Not async-signal-safe. Since 0.1. See capabilities(7). Linux 4.3; with threads 4.10.
  */
@@ -1996,6 +2153,65 @@ int rsd_abort_reload(const char *reason);
  * Thread-safe. Not async-signal-safe. Since 0.1.
  */
 int rsd_status(const char *text);
+
+/**
+ * Give up, for good, all that the daemon does not need, in the only order in which that can be done.
+ *
+ * In this order: limits, cgroup, profile, context, umask, privileges, no_new_privs, no dumps, access, promises. No
+ * new privileges and no dumps are always part of it. Each step is what the function of that name says, which see:
+ * what it needs, what it proves, what the library and the program can still do afterwards. Names are looked up and
+ * paths are opened first, so that access and promises need not allow that.
+ *
+ * Call it when all is open that the daemon needs (ports, logs, the control socket, devices), before rsd_ready(),
+ * and before other threads run. It can be called again: each call can only take away more.
+ *
+ * @param options  RSD_SANDBOX(...), or a struct whose size member is set; NULL: all defaults
+ * @return         0, or -1 with errno set, as by the functions of the parts: EINVAL for a mistake in the options.
+ *                 After an error the process may be half way: it must end.
+ *                 EINVAL      an option cannot be used, see rsd_last_error(); nothing has changed
+ *                 E2BIG       the options are of a newer version and ask for what this one lacks
+ *                 EBUSY       other threads run, and would stay free
+ *                 EPERM       something cannot be given up, or is not gone afterwards
+ *                 ENOSYS, EOPNOTSUPP  the kernel lacks it, and best_effort is 0
+ *                 or any errno of rsd_set_limits(), rsd_limit_resources(), rsd_change_profile(),
+ *                 rsd_change_context(), rsd_drop_privileges(), rsd_allow_path(), rsd_restrict_access(),
+ *                 rsd_promise(), prctl(2)
+ *
+ * Not thread-safe. Not async-signal-safe. Since 0.1.
+ */
+int rsd_sandbox(const struct rsd_sandbox_options *options);
+
+/**
+ * Ask which parts of the sandbox are in force: asked & ~in_force is what is missing.
+ *
+ * The kernel is asked anew each time. What it does not tell (access), or what may not be asked any more (a file of
+ * /proc, behind access or promises) counts as in force, as nobody gets rid of it; limits and cgroups others
+ * may change.
+ *
+ * @param state  with its size set; filled in
+ * @return       0, or -1 with errno set:
+ *               EINVAL  state is NULL or its size is too small
+ *
+ * Thread-safe: it tells of the calling thread. Not async-signal-safe. Since 0.1.
+ */
+int rsd_get_sandbox_state(struct rsd_sandbox_state *state);
+
+/**
+ * Tell in words what rsd_sandbox() was asked for and how it stands, a line for each part:
+ *
+ *     limits: in force: core=0 nofile=64
+ *     cgroup: MISSING (this process is in no cgroup of version 2): scanner memory.max=64M
+ *     privileges: in force: user=scanner capabilities=net_raw
+ *
+ * The command "status" of the control socket tells it, too.
+ *
+ * @param text  room for the text and a NUL after it; NULL: only its length is wanted
+ * @param room  of text, in bytes; what does not fit is cut
+ * @return      the length of the whole text, as from snprintf(3); 0: there was no rsd_sandbox()
+ *
+ * Thread-safe: it tells of the calling thread. Not async-signal-safe. Since 0.1.
+ */
+int rsd_sandbox_report(char *text, size_t room);
 
 #if !defined(RSDAEMON_NO_DROP_IN_NAMES)
 /**

@@ -14,15 +14,16 @@ use nix::{
 
 use crate::{
     children::{self, UNKNOWN, Whose},
-    error::{Error, OrCannot, Result},
+    error::{self, Error, OrCannot, Result},
     kept::Kept,
     poller::{self, Sleeper, Source},
+    sandbox::{self, Sandbox},
     signals, stdio,
     sys::{
         callback::Callback,
         epoll, file,
         memory::{Bytes, Table},
-        process::{self, Arguments, Own, Wait},
+        process::{self, Arguments, Own, Scope, Wait},
         signal,
     },
 };
@@ -37,6 +38,8 @@ pub struct Options<'a> {
     pub kill_after_ms: u32,
     /// A shutdown does not matter.
     pub during_shutdown: bool,
+    /// What the command gives up.
+    pub sandbox: Option<sandbox::Options<'a>>,
 }
 
 impl Default for Options<'_> {
@@ -48,6 +51,7 @@ impl Default for Options<'_> {
             timeout_ms: None,
             kill_after_ms: 5000,
             during_shutdown: false,
+            sandbox: None,
         }
     }
 }
@@ -145,6 +149,7 @@ pub fn start(
         Some(input) => file::in_memory(input).or_cannot(cannot)?,
         None => stdio::open_null()?,
     };
+    let mut sandbox = options.sandbox.as_ref().map(Sandbox::prepare).transpose()?;
     let (out, out_end) = stream().or_cannot(cannot)?;
     let (mut err, mut err_end) = (Stream { output: Output::none(), pipe: None }, None);
     if !options.merge_stderr {
@@ -155,7 +160,7 @@ pub fn start(
 
     let ends = [input.as_fd(), out_end.as_fd(), err_end.as_ref().unwrap_or(&out_end).as_fd()];
     children::start(|| {
-        let pid = process::spawn(arguments, ends).or_cannot_at("run", arguments.first())?;
+        let pid = spawn(arguments, ends, sandbox.as_mut())?;
         let command = Command {
             pid,
             child: None,
@@ -178,6 +183,30 @@ pub fn start(
             }
         });
         entered.map(|number| (number, pid))
+    })
+}
+
+fn spawn(
+    arguments: Arguments,
+    ends: [BorrowedFd; 3],
+    sandbox: Option<&mut Sandbox>,
+) -> Result<libc::pid_t> {
+    let mut refused = None;
+    let spawned = match sandbox {
+        None => process::spawn(arguments, ends, None),
+        Some(sandbox) => {
+            error::sentence(); // allocated now, not in the child
+            let mut enter = || {
+                sandbox.apply(Scope::Child).map_err(|error| {
+                    refused = Some(error);
+                    error.0
+                })
+            };
+            process::spawn(arguments, ends, Some(&mut enter))
+        }
+    };
+    spawned.map_err(|errno| {
+        refused.unwrap_or_else(|| Error::cannot_at(errno, "run", arguments.first().to_bytes()))
     })
 }
 

@@ -76,9 +76,9 @@ impl<'a> Confinement<'a> {
         }
         word.push(self.name.to_bytes());
         // Open before, as the new profile may not allow it.
-        let file = self.open().map_err(|errno| self.cannot(errno))?;
+        let file = self.module.open(OFlag::O_RDWR).map_err(|errno| self.cannot(errno))?;
         kernel_file::tell(file.as_fd(), word.as_bytes()).map_err(|errno| self.cannot(errno))?;
-        match self.is_in_force(file.as_fd()) {
+        match self.module.is_in_force(file.as_fd(), self.name.to_bytes()) {
             Ok(true) => Ok(()),
             // Whoever may not even ask is confined.
             Err(Errno::EACCES | Errno::EPERM) => Ok(()),
@@ -92,32 +92,6 @@ impl<'a> Confinement<'a> {
         }
     }
 
-    fn open(&self) -> nix::Result<OwnedFd> {
-        let open = |path| file::open(path, OFlag::O_RDWR, Mode::empty());
-        match self.module {
-            // Before Linux 5.8 there was one file for whichever module is enabled, which this one is.
-            Module::AppArmor => match open(BY_APPARMOR) {
-                Err(Errno::ENOENT) => open(BY_ANY_MODULE),
-                opened => opened,
-            },
-            Module::Selinux => open(BY_ANY_MODULE),
-        }
-    }
-
-    fn is_in_force(&self, file: BorrowedFd) -> nix::Result<bool> {
-        let asked = self.name.to_bytes();
-        let mut room = [0; 4096];
-        let present = kernel_file::ask(file, &mut room)?;
-        Ok(match self.module {
-            // With its mode behind it: "NAME (enforce)"; "unconfined" has none.
-            Module::AppArmor => match present.strip_prefix(asked) {
-                Some(mode) => mode.is_empty() || mode.starts_with(b" ("),
-                None => false,
-            },
-            Module::Selinux => present == asked,
-        })
-    }
-
     #[cold]
     fn cannot(&self, errno: Errno) -> Error {
         let noun = self.module.noun();
@@ -127,12 +101,43 @@ impl<'a> Confinement<'a> {
 }
 
 impl Module {
+    fn open(self, flags: OFlag) -> nix::Result<OwnedFd> {
+        let open = |path| file::open(path, flags, Mode::empty());
+        match self {
+            // Before Linux 5.8 there was one file for whichever module is enabled, which this one is.
+            Module::AppArmor => match open(BY_APPARMOR) {
+                Err(Errno::ENOENT) => open(BY_ANY_MODULE),
+                opened => opened,
+            },
+            Module::Selinux => open(BY_ANY_MODULE),
+        }
+    }
+
+    fn is_in_force(self, file: BorrowedFd, asked: &[u8]) -> nix::Result<bool> {
+        let mut room = [0; 4096];
+        let present = kernel_file::ask(file, &mut room)?;
+        Ok(match self {
+            // With its mode behind it: "NAME (enforce)"; "unconfined" has none.
+            Module::AppArmor => match present.strip_prefix(asked) {
+                Some(mode) => mode.is_empty() || mode.starts_with(b" ("),
+                None => false,
+            },
+            Module::Selinux => present == asked,
+        })
+    }
+
     fn noun(self) -> &'static [u8] {
         match self {
             Module::AppArmor => b"AppArmor profile",
             Module::Selinux => b"SELinux context",
         }
     }
+}
+
+/// Whether this thread has that profile or context.
+pub fn is_in_force(module: Module, name: &[u8]) -> Result<bool> {
+    let file = module.open(OFlag::O_RDONLY);
+    file.and_then(|file| module.is_in_force(file.as_fd(), name)).or_cannot("ask what confines us")
 }
 
 /// Its own file says Y, which the kernel has only if it was built with it.

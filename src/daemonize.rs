@@ -20,7 +20,7 @@ use crate::{
     error::{self, Error, OrCannot, Result},
     kept::Kept,
     launch::{self, Launcher, Side, SignalState},
-    pidfile,
+    pidfile, sandbox,
     sys::{load::identity, process, signal},
 };
 
@@ -60,6 +60,7 @@ pub struct Options<'a> {
     pub ready_timeout_ms: Option<u32>,
     pub user: Option<&'a CStr>,
     pub group: Option<&'a CStr>,
+    pub sandbox: Option<sandbox::Options<'a>>,
 }
 
 impl Default for Options<'_> {
@@ -84,6 +85,7 @@ impl Default for Options<'_> {
             ready_timeout_ms: None,
             user: None,
             group: None,
+            sandbox: None,
         }
     }
 }

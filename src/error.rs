@@ -109,19 +109,25 @@ pub fn sentence() -> Sentence {
 
 /// What a person is told of this thread's latest error, with its reason. Not between fork and the end of
 /// the daemon's setup.
-#[inline(never)]
 pub fn told(error: &Error) -> Buffer<TOLD_MAX> {
-    let sentence = sentence();
-    let mut told = Buffer::new();
-    told.push(sentence.line.as_bytes());
-    if sentence.lacks_reason {
-        let reason = sys::reason(error.0);
-        if !reason.as_bytes().is_empty() {
-            told.push(b": ");
-            told.push(reason.as_bytes());
+    sentence().told(error.0)
+}
+
+impl Sentence {
+    /// As `told`.
+    #[inline(never)]
+    pub fn told(&self, errno: Errno) -> Buffer<TOLD_MAX> {
+        let mut told = Buffer::new();
+        told.push(self.line.as_bytes());
+        if self.lacks_reason {
+            let reason = sys::reason(errno);
+            if !reason.as_bytes().is_empty() {
+                told.push(b": ");
+                told.push(reason.as_bytes());
+            }
         }
+        told
     }
-    told
 }
 
 /// One more thing about this thread's latest error, where its sentence is whole.

@@ -20,6 +20,7 @@ mod pidfile;
 mod privileges;
 mod promises;
 mod reload;
+mod sandbox;
 mod signals;
 mod version;
 
@@ -41,5 +42,6 @@ pub use pidfile::*;
 pub use privileges::*;
 pub use promises::*;
 pub use reload::*;
+pub use sandbox::*;
 pub use signals::*;
 pub use version::*;

@@ -31,6 +31,9 @@
 //!
 //! `promises` stands alone below its ffi; the process that records them writes to the `log`.
 //!
+//! `sandbox` sees `access`, `cgroup`, `confinement`, `limits`, `privileges` and `promises`; `daemonize` and `command` have
+//! it applied, and `control` tells its report.
+//!
 //! A forked child has rooms of its own: what it inherited of its parent's loop, children, commands
 //! and clients is dropped when it is first asked for.
 //!
@@ -87,6 +90,7 @@ mod privileges;
 )]
 mod promises;
 mod reload;
+mod sandbox;
 mod signals;
 mod status;
 mod stdio;

@@ -12,7 +12,7 @@ use crate::{
 
 const COUNT: usize = 16;
 
-const KINDS: [(&[u8], Resource); COUNT] = [
+static KINDS: [(&[u8], Resource); COUNT] = [
     (b"as", libc::RLIMIT_AS),
     (b"core", libc::RLIMIT_CORE),
     (b"cpu", libc::RLIMIT_CPU),
@@ -32,36 +32,14 @@ const KINDS: [(&[u8], Resource); COUNT] = [
 ];
 
 /// Those asked for, in the order of `KINDS`.
+#[derive(Default)]
 pub struct Limits([Option<Limit>; COUNT]);
 
 impl Limits {
     /// "NAME=SOFT:HARD" or "NAME=BOTH", with blanks between.
     #[inline(never)]
     pub fn parse(text: &CStr) -> Result<Self> {
-        let mut limits = Limits([None; COUNT]);
-        let words = text.to_bytes().split(|byte| b" \t\n".contains(byte));
-        for word in words.filter(|word| !word.is_empty()) {
-            let mut halves = word.splitn(2, |&byte| byte == b'=');
-            let name = halves.next().unwrap_or_default();
-            let value = halves.next().ok_or_else(|| unusable(word, b"it lacks its ="))?;
-            let mut places = KINDS.iter().zip(&mut limits.0);
-            let place = places.find_map(|(kind, place)| (kind.0 == name).then_some(place));
-            let place = place.ok_or_else(|| unusable(word, b"there is no such limit"))?;
-            if place.is_some() {
-                return Err(unusable(word, b"this limit was there before"));
-            }
-            let mut parts = value.splitn(2, |&byte| byte == b':');
-            let soft = parts.next().and_then(amount);
-            let hard = parts.next().map_or(soft, amount);
-            let (Some(soft), Some(hard)) = (soft, hard) else {
-                return Err(unusable(word, b"that is no amount"));
-            };
-            if soft > hard {
-                return Err(unusable(word, b"the soft limit is above the hard one"));
-            }
-            *place = Some(Limit { soft, hard });
-        }
-        Ok(limits)
+        parse(text, &KINDS, |kind| kind.0, |_, text| soft_and_hard(text)).map(Limits)
     }
 
     /// Sets them, those first that may be refused. No heap, no lock.
@@ -92,6 +70,52 @@ impl Limits {
             return Err(error);
         }
         Ok(())
+    }
+
+    /// Whether the process has those that were asked for, still.
+    pub fn are_in_force(&self) -> Result<bool> {
+        for (&(name, resource), asked) in KINDS.iter().zip(&self.0) {
+            let Some(asked) = asked else { continue };
+            if limit::get(resource).map_err(|errno| cannot(errno, "read", name))? != *asked {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// Words "NAME=VALUE" with blanks between, each at the place of its kind. `value` says why it is none.
+pub fn parse<Kind: 'static, Value: Copy, const COUNT: usize>(
+    text: &CStr,
+    kinds: &'static [Kind; COUNT],
+    name: impl Fn(&'static Kind) -> &'static [u8],
+    value: impl Fn(&Kind, &[u8]) -> core::result::Result<Value, &'static [u8]>,
+) -> Result<[Option<Value>; COUNT]> {
+    let mut values = [None; COUNT];
+    let words = text.to_bytes().split(|byte| b" \t\n".contains(byte));
+    for word in words.filter(|word| !word.is_empty()) {
+        let mut halves = word.splitn(2, |&byte| byte == b'=');
+        let asked = halves.next().unwrap_or_default();
+        let text = halves.next().ok_or_else(|| unusable(word, b"it lacks its ="))?;
+        let mut places = kinds.iter().zip(&mut values);
+        let found = places.find(|(kind, _)| name(kind) == asked);
+        let (kind, place) = found.ok_or_else(|| unusable(word, b"there is no such limit"))?;
+        if place.is_some() {
+            return Err(unusable(word, b"this limit was there before"));
+        }
+        *place = Some(value(kind, text).map_err(|why| unusable(word, why))?);
+    }
+    Ok(values)
+}
+
+fn soft_and_hard(text: &[u8]) -> core::result::Result<Limit, &'static [u8]> {
+    let mut parts = text.splitn(2, |&byte| byte == b':');
+    let soft = parts.next().and_then(amount);
+    let hard = parts.next().map_or(soft, amount);
+    match (soft, hard) {
+        (Some(soft), Some(hard)) if soft <= hard => Ok(Limit { soft, hard }),
+        (Some(_), Some(_)) => Err(b"the soft limit is above the hard one"),
+        _ => Err(b"that is no amount"),
     }
 }
 

@@ -182,24 +182,28 @@ fn examine(place: &Place, stat: &FileStat) -> Result<()> {
 /// Removes the pid file if `lock` is its lock and this process wrote it.
 pub fn remove(place: &Place, lock: BorrowedFd) -> Result<()> {
     let stat = file::fstat(lock).map_err(place.cannot("examine the lock of"))?;
-    if !place.is(&stat) {
+    let looked = place.holds(&stat);
+    if looked == Ok(false) {
         return Err(refused(Errno::ESTALE, place.shown(), b"it is not the file that is locked"));
     }
     if read_pid(lock).map_err(place.cannot("read"))? != Some(getpid().as_raw()) {
         return Err(refused(Errno::EPERM, place.shown(), b"it names another process"));
     }
-    unlink_or_empty(place, lock).map_err(place.cannot("remove"))?;
+    looked
+        .and_then(|_| place.unlink())
+        .or_else(|errno| empty(lock, errno))
+        .map_err(place.cannot("remove"))?;
     for entry in LOCKED_FOR_PROGRAM.lock().iter_mut() {
         *entry = entry.filter(|locked| locked.fd != lock.as_raw_fd());
     }
     Ok(())
 }
 
-/// Where the directory does not let us remove the file any more, an empty one names nobody.
-fn unlink_or_empty(place: &Place, lock: BorrowedFd) -> nix::Result<()> {
-    match place.unlink() {
-        Err(Errno::EACCES | Errno::EPERM | Errno::EROFS | Errno::EBUSY) => file::truncate(lock, 0),
-        result => result,
+/// Where we are not allowed to look for the file or to remove it any more, an empty one names nobody.
+fn empty(lock: BorrowedFd, errno: Errno) -> nix::Result<()> {
+    match errno {
+        Errno::EACCES | Errno::EPERM | Errno::EROFS | Errno::EBUSY => file::truncate(lock, 0),
+        errno => Err(errno),
     }
 }
 
@@ -226,8 +230,10 @@ impl Held {
     #[inline(never)]
     pub fn release(self) {
         if let (true, Ok(lock)) = (self.place.is_intact(), self.lock.get()) {
-            if file::fstat(lock).is_ok_and(|stat| self.place.is(&stat)) {
-                let _ = unlink_or_empty(&self.place, lock);
+            let looked = file::fstat(lock).and_then(|stat| self.place.holds(&stat));
+            if looked != Ok(false) {
+                let removed = looked.and_then(|_| self.place.unlink());
+                let _ = removed.or_else(|errno| empty(lock, errno));
             }
         }
     }
@@ -302,7 +308,7 @@ pub fn hand_over_from(pid: Pid) -> Result<()> {
 /// What the new lock is; where that cannot be told, its file goes away again.
 fn known_or_removed(place: &Place, lock: &OwnedFd) -> Result<Identity> {
     load::identity(lock.as_raw_fd()).map_err(|errno| {
-        let _ = unlink_or_empty(place, lock.as_fd());
+        let _ = place.unlink().or_else(|errno| empty(lock.as_fd(), errno));
         place.failed(errno, "examine")
     })
 }

@@ -13,11 +13,10 @@ use nix::{
     unistd::{Gid, Uid, getresgid, getresuid},
 };
 
-#[allow(unused_imports)] // for the report
 pub use self::proof::State;
 pub use self::{
     capabilities::Set,
-    drop::{Options, Privileges},
+    drop::{Options, Privileges, forbid_new},
 };
 use crate::{
     error::{Error, OrCannot, Result},
@@ -106,10 +105,8 @@ impl Target {
         if !self.sets_groups {
             return Ok(());
         }
-        if !self.is_assumed()? {
-            self.change(Scope::Process)?;
-        }
-        // The proof, also where nothing was to do: root must not come back.
+        self.change(Scope::Process)?;
+        // Also where nothing was to do.
         if self.user.is_some() {
             let permitted = capability::get().or_cannot("read the capabilities")?.permitted;
             if Set(permitted).has(SETUID) || Set(permitted).has(SETGID) {
@@ -119,16 +116,21 @@ impl Target {
         self.prove()
     }
 
-    /// Changes what is to be changed, in the only order in which that can be done.
+    /// In the only order in which that can be done. Also for who seems to be the one already: it sets the ids for
+    /// files, which nothing else tells of.
     fn change(&self, scope: Scope) -> Result<()> {
         if self.sets_groups {
-            user::set_groups(self.groups(), scope).or_cannot("set the supplementary groups")?;
+            match user::set_groups(self.groups(), scope) {
+                // That takes a capability even where they are what is wanted.
+                Err(Errno::EPERM) if self.has_groups()? => {}
+                result => changed(result, "set the supplementary groups")?,
+            }
         }
         if let Some(group) = self.group {
-            user::set_group(group.as_raw(), scope).or_cannot("change the group")?;
+            changed(user::set_group(group.as_raw(), scope), "change the group")?;
         }
         if let Some(user) = self.user {
-            user::set_user(user.as_raw(), scope).or_cannot("change the user")?;
+            changed(user::set_user(user.as_raw(), scope), "change the user")?;
         }
         Ok(())
     }
@@ -159,8 +161,25 @@ impl Target {
         let is_group = |gid| self.group.is_none_or(|group| group == gid);
         Ok([uids.real, uids.effective, uids.saved].into_iter().all(is_user)
             && [gids.real, gids.effective, gids.saved].into_iter().all(is_group)
-            && (!self.sets_groups
-                || user::are_groups(self.groups()).or_cannot("read the supplementary groups")?))
+            && (!self.sets_groups || self.has_groups()?))
+    }
+
+    /// This thread.
+    fn has_groups(&self) -> Result<bool> {
+        let mut list = [0; GROUPS_MAX];
+        let groups = user::groups(&mut list).or_cannot("read the supplementary groups")?;
+        Ok(self.are_groups(groups.iter().map(|&group| Some(group))))
+    }
+
+    /// In any order. The group itself means the same with and without a place among them.
+    fn are_groups(&self, groups: impl Iterator<Item = Option<u32>> + Clone) -> bool {
+        let group = self.group.map(Gid::as_raw);
+        let is_wanted = |own: Option<u32>| {
+            own.is_some() && own == group || own.is_some_and(|own| self.groups().contains(&own))
+        };
+        let has =
+            |&wanted: &u32| Some(wanted) == group || groups.clone().any(|own| own == Some(wanted));
+        groups.clone().all(is_wanted) && self.groups().iter().all(has)
     }
 }
 
@@ -223,6 +242,18 @@ fn parse_id(name: &CStr) -> Option<u32> {
 
 fn is_number(name: &CStr) -> bool {
     !name.is_empty() && name.to_bytes().iter().all(u8::is_ascii_digit)
+}
+
+/// The kernel calls an id that a user namespace does not have invalid. That is none of the caller's arguments, and
+/// others may have changed already.
+fn changed(result: nix::Result<()>, action: &str) -> Result<()> {
+    match result {
+        Err(Errno::EINVAL) => {
+            let why: &[u8] = b": this user namespace does not have that id";
+            Err(Error::new(Errno::EPERM, &[b"cannot ", action.as_bytes(), why]))
+        }
+        result => result.or_cannot(action),
+    }
 }
 
 fn unusable(kind: &str, name: &CStr, why: &[u8]) -> Error {

@@ -38,17 +38,17 @@ pub enum Otherwise {
 }
 
 /// Promises that can be made.
-pub struct Prepared {
+pub struct Promises {
     words: Words,
     otherwise: Otherwise,
     /// To the process that records.
     recorder: Option<OwnedFd>,
 }
 
-impl Prepared {
+impl Promises {
     /// Starts the process that records, where there is to be one; it ends with this value.
     #[inline(never)]
-    pub fn new(promises: &CStr, otherwise: Otherwise) -> Result<Self> {
+    pub fn prepare(promises: &CStr, otherwise: Otherwise) -> Result<Self> {
         let mut words = NONE;
         let named = promises.to_bytes().split(|&byte| byte == b' ');
         for name in named.filter(|name| !name.is_empty()) {
@@ -94,7 +94,7 @@ impl Prepared {
             }
             _ => None,
         };
-        Ok(Prepared { words, otherwise, recorder })
+        Ok(Promises { words, otherwise, recorder })
     }
 
     /// Neither heap nor lock. After an error the process may be under the filter, or only have no_new_privs.

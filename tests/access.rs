@@ -230,7 +230,7 @@ fn what_a_child_allows_is_its_own() {
 }
 
 #[test]
-fn without_proc_it_is_not_said_that_no_thread_stays_free() {
+fn without_proc_no_thread_stays_free_either() {
     match is_root() {
         true => passes("without-proc"),
         false => skip("needs root to mount"),

@@ -4,95 +4,16 @@ mod common;
 
 use std::{
     collections::BTreeMap,
+    ffi::CString,
     fs,
     os::unix::fs::{PermissionsExt, chown, symlink},
-    path::PathBuf,
-    process::Command,
 };
 
-use common::{Folder, command, is_root, program, run, skip, test_with, text};
-use nix::libc::{EACCES, EBUSY, EINVAL, ENOENT, EPERM};
-
-/// tests/programs/drop_privileges.c in a folder that everybody may enter.
-struct Rig {
-    folder: Folder,
-    program: PathBuf,
-}
-
-/// What the program printed.
-struct Said {
-    text: String,
-}
-
-impl Rig {
-    fn new() -> Option<Self> {
-        if !is_root() {
-            skip("needs root, which is given up");
-            return None;
-        }
-        let folder = Folder::new();
-        fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
-        let program = program(&folder, "drop_privileges");
-        Some(Rig { folder, program })
-    }
-
-    fn command(&self, options: &[&str], actions: &[&str]) -> Command {
-        let mut command = command(&self.program);
-        command.args(options).arg("-").args(actions).current_dir(&self.folder);
-        command
-    }
-
-    #[track_caller]
-    fn drop(&self, options: &[&str], actions: &[&str]) -> Said {
-        let output = run(&mut self.command(options, actions));
-        let text = text(&output.stdout);
-        assert!(
-            text.starts_with("dropped\n"),
-            "{options:?}: {text}{}",
-            common::text(&output.stderr)
-        );
-        assert_eq!(output.status.code(), Some(0), "{}", common::text(&output.stderr));
-        Said { text }
-    }
-
-    /// The errno and the sentence of a refusal that has changed nothing.
-    #[track_caller]
-    fn is_refused(&self, options: &[&str]) -> (i32, String) {
-        let text = text(&run(&mut self.command(options, &[])).stdout);
-        assert!(text.ends_with("\nunchanged\n"), "{options:?}: {text}");
-        refusal(&text).unwrap_or_else(|| panic!("{options:?}: {text}"))
-    }
-}
-
-fn refusal(text: &str) -> Option<(i32, String)> {
-    let (errno, sentence) = text.lines().next()?.strip_prefix("refused ")?.split_once(' ')?;
-    Some((errno.parse().unwrap(), sentence.to_owned()))
-}
-
-impl Said {
-    /// The errno of each action.
-    fn results(&self) -> BTreeMap<&str, i32> {
-        let result = |line| {
-            let (action, errno) = str::rsplit_once(line, ' ')?;
-            Some((action, errno.parse().ok()?))
-        };
-        self.text.lines().filter_map(result).collect()
-    }
-
-    /// A field of the statuses of all threads.
-    fn of_threads(&self, name: &str) -> Vec<String> {
-        let field = |line: &str| {
-            let (_, rest) = line.split_once(&format!("{name}:\t"))?;
-            let words = rest.split_whitespace().take_while(|word| !word.ends_with(':'));
-            Some(words.collect::<Vec<_>>().join(" "))
-        };
-        self.text.lines().filter_map(field).collect()
-    }
-}
-
-/// net_bind_service
-const BIND: &str = "0000000000000400";
-const NONE: &str = "0000000000000000";
+use common::{
+    drop::{BIND, NONE, Rig},
+    skip, test_with,
+};
+use nix::libc::{self, EACCES, EBUSY, EINVAL, ENOENT, EPERM};
 
 #[test]
 fn what_root_could_do_is_refused_to_a_user() {
@@ -100,12 +21,14 @@ fn what_root_could_do_is_refused_to_a_user() {
     fs::write(rig.folder.path("secret"), "secret").unwrap();
     fs::set_permissions(rig.folder.path("secret"), fs::Permissions::from_mode(0o600)).unwrap();
     let kill = format!("kill:{}", std::process::id());
+    let trace = format!("trace:{}", std::process::id());
     let privileged = [
         "read:secret",
         "chown:secret",
         "bind:1",
         "raw",
         &kill,
+        &trace,
         "mount:.",
         "chroot:.",
         "setuid:0",
@@ -254,6 +177,57 @@ fn set_user_id_programs_give_nothing_back() {
     }
 }
 
+/// Writes what setcap(8) writes for "net_raw=ep".
+fn give_net_raw(path: &std::path::Path) -> bool {
+    let words: [u32; 5] = [0x0200_0001, 1 << 13, 0, 0, 0];
+    let value: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+    let path = CString::new(path.as_os_str().as_encoded_bytes()).unwrap();
+    let name = c"security.capability";
+    // SAFETY: two C strings, and a value with its length.
+    unsafe {
+        libc::setxattr(path.as_ptr(), name.as_ptr(), value.as_ptr().cast(), value.len(), 0) == 0
+    }
+}
+
+#[test]
+fn programs_whose_files_have_capabilities_get_no_more_than_those_kept() {
+    let Some(rig) = Rig::new() else { return };
+    let copy = rig.folder.path("with-net-raw");
+    fs::copy("/bin/grep", &copy).unwrap();
+    if !give_net_raw(&copy) {
+        return skip("files have no capabilities here");
+    }
+    let has_it = "run:./with-net-raw -q 'CapEff:.0000000000002000' /proc/self/status";
+    let starts = "run:./with-net-raw -q CapEff /proc/self/status";
+    for (options, result) in [
+        (&["capabilities=net_raw"][..], [0, 0]),
+        (&["capabilities=net_raw", "no_new_privileges"], [1, 0]),
+        // The program demands it, so it is not executed.
+        (&["capabilities=net_bind_service"], [126, 126]),
+    ] {
+        let options = [&["user=nobody"], options].concat();
+        let said = rig.drop(&options, &[has_it, starts]);
+        let results = said.results();
+        assert_eq!([results[has_it], results[starts]], result, "{options:?}");
+    }
+}
+
+#[test]
+fn a_user_namespace_can_still_be_made_but_not_within_another_root_directory() {
+    let Some(rig) = Rig::new() else { return };
+    if test_with() == "valgrind" {
+        return; // which has a thread of its own
+    }
+    fs::create_dir(rig.folder.path("jail")).unwrap();
+    let user = ["user=nobody", "no_new_privileges"];
+    let said = rig.drop(&user, &["namespace"]);
+    if said.results()["namespace"] != 0 {
+        return skip("no user namespace can be made");
+    }
+    let said = rig.drop(&[&user[..], &["root=jail"]].concat(), &["namespace"]);
+    assert_eq!(said.results()["namespace"], EPERM);
+}
+
 #[test]
 fn what_cannot_be_is_refused_before_anything_is_changed() {
     let Some(rig) = Rig::new() else { return };
@@ -278,74 +252,18 @@ fn what_cannot_be_is_refused_before_anything_is_changed() {
         (&["user=nobody", "capabilities=chown,cap_setgid"], EINVAL, by_root),
         (&["root=.", "capabilities=sys_chroot"], EINVAL, "leads out again"),
         (&["become=65534", "capabilities=net_raw"], EPERM, "cannot keep net_raw: the process does"),
-        (&["user=nobody", "size=4097"], nix::libc::E2BIG, "newer version"),
+        (&["user=nobody", "size=4097"], libc::E2BIG, "newer version"),
         (&["root=no-such"], ENOENT, "cannot open no-such"),
         (&["threads=2"], EBUSY, "only a change of the user"),
         (&["threads=2", "user=nobody"], EBUSY, "without no_new_privileges"),
         (&["threads=2", "no_new_privileges"], EBUSY, "only a change of the user"),
-        (&["become=65534", "user=daemon"], EPERM, "cannot set the supplementary groups"),
-        (&["become=65534", "user=65534", "group=4"], EPERM, "cannot set the supplementary groups"),
+        (&["become=65534", "user=daemon"], EPERM, "cannot change the group"),
+        (&["become=65534", "user=65534", "group=4"], EPERM, "cannot change the group"),
+        (&["become=65534", "user=65534", "groups=4"], EPERM, "cannot set the supplementary groups"),
     ] {
         let (told, sentence) = rig.is_refused(options);
         assert!(told == errno && sentence.contains(piece), "{options:?}: {told} {sentence}");
     }
-}
-
-#[test]
-fn somebody_who_is_nobody_special_gives_up_nothing() {
-    let Some(rig) = Rig::new() else { return };
-    let me = ["become=65534", "user=65534", "group=65534"];
-    for options in [&me[..], &[&me[..], &["no_new_privileges"]].concat(), &me[..1]] {
-        let said = rig.drop(options, &["truth", "setuid:0"]);
-        assert_eq!(said.results()["setuid:0"], EPERM);
-        assert_eq!(said.of_threads("Uid"), ["65534 65534 65534 65534"]);
-    }
-}
-
-#[test]
-fn who_cannot_limit_what_programs_get_needs_no_new_privileges() {
-    let Some(rig) = Rig::new() else { return };
-    let with = |options: &[&str]| {
-        let mut command = Command::new("setpriv");
-        command.args(["--bounding-set", "-setpcap"]).arg(&rig.program).args(options).arg("-");
-        text(&run(command.arg("truth").current_dir(&rig.folder)).stdout)
-    };
-    if test_with() == "valgrind" {
-        return; // setpriv would be what it runs
-    }
-    let (errno, sentence) = refusal(&with(&["user=nobody"])).unwrap();
-    assert!(errno == EPERM && sentence.contains("no_new_privileges is needed"), "{sentence}");
-    let said =
-        Said { text: with(&["user=nobody", "no_new_privileges", "capabilities=net_bind_service"]) };
-    assert_eq!(said.of_threads("CapPrm"), [BIND], "{}", said.text);
-    assert_eq!(said.of_threads("NoNewPrivs"), ["1"]);
-}
-
-#[test]
-fn all_threads_lose_what_is_given_up() {
-    let Some(rig) = Rig::new() else { return };
-    if test_with() == "valgrind" {
-        return; // which does not know seccomp(2)
-    }
-    let options = ["threads=3", "user=nobody", "groups=adm", "no_new_privileges"];
-    let keep = "capabilities=net_bind_service";
-    for (options, kept) in
-        [(&options[..], NONE), (&[&options[..], &[keep, "ambient"]].concat(), BIND)]
-    {
-        let said = rig.drop(options, &["truth"]);
-        assert_eq!(said.of_threads("Uid"), ["65534 65534 65534 65534"; 4]);
-        assert_eq!(said.of_threads("Gid"), ["65534 65534 65534 65534"; 4]);
-        assert_eq!(said.of_threads("Groups"), ["4"; 4]);
-        assert_eq!(said.of_threads("NoNewPrivs"), ["1"; 4]);
-        for set in ["CapPrm", "CapEff", "CapAmb"] {
-            let mut all = said.of_threads(set);
-            all.sort();
-            assert_eq!(all, [NONE, NONE, NONE, kept], "{set}");
-        }
-    }
-    // The thread of main has ended, and still stands there as it was.
-    let said = rig.drop(&["without-main", "user=nobody", "no_new_privileges"], &["thread"]);
-    assert_eq!(said.of_threads("CapPrm"), [NONE]);
 }
 
 #[test]
@@ -368,6 +286,19 @@ fn the_root_directory_is_entered_and_does_not_lead_out() {
         });
         assert_eq!(said.results(), BTreeMap::from(expected), "{options:?}");
     }
+}
+
+#[test]
+fn a_folder_that_is_open_leads_out_of_the_root_directory() {
+    let Some(rig) = Rig::new() else { return };
+    fs::create_dir(rig.folder.path("jail")).unwrap();
+    fs::write(rig.folder.path("secret"), "").unwrap();
+    fs::set_permissions(rig.folder.path("secret"), fs::Permissions::from_mode(0o600)).unwrap();
+    let options = ["outside=.", "root=jail", "user=nobody"];
+    let actions = ["outside:..", "outside:jail", "outside:secret"];
+    let said = rig.drop(&options, &actions);
+    let results = actions.map(|action| said.results()[action]);
+    assert_eq!(results, [0, 0, EACCES]);
 }
 
 #[test]
@@ -394,171 +325,11 @@ fn a_root_directory_that_others_may_change_is_refused() {
         ("of-1", EPERM, "it does not belong to root"),
         ("for-all/jail", EPERM, "others may write to a folder above it"),
         ("of-1/jail", EPERM, "a folder above it does not belong to root"),
-        ("file", nix::libc::ENOTDIR, "cannot open file"),
+        ("file", libc::ENOTDIR, "cannot open file"),
     ] {
         let (told, sentence) = rig.is_refused(&[&format!("root={name}")]);
         assert!(told == errno && sentence.contains(piece), "{name}: {told} {sentence}");
     }
     rig.drop(&["root=sticky/jail"], &[]);
     rig.drop(&["root=link"], &[]);
-}
-
-#[test]
-fn in_a_user_namespace_groups_that_cannot_be_given_up_are_an_error() {
-    let Some(rig) = Rig::new() else { return };
-    if test_with() == "valgrind" {
-        return; // it would only see the other programs
-    }
-    let nested = |options: &str| {
-        let script =
-            format!("exec unshare --user --map-root-user ./drop_privileges {options} - truth");
-        let mut command = Command::new("setpriv");
-        command.args(["--reuid", "65534", "--regid", "65534", "--groups", "65534,4"]);
-        text(&run(command.args(["sh", "-c", &script]).current_dir(&rig.folder)).stdout)
-    };
-    let said = nested("null");
-    if said.is_empty() {
-        return skip("no user namespace can be made");
-    }
-    assert!(said.starts_with("dropped\n"), "{said}");
-    assert_eq!(Said { text: said }.of_threads("CapPrm"), [NONE]);
-    for options in ["user=nobody", "groups=", "group=0"] {
-        let (errno, sentence) = refusal(&nested(options)).unwrap();
-        assert!(errno == EPERM && sentence.contains("set the supplementary groups"), "{sentence}");
-    }
-}
-
-#[test]
-fn without_proc_only_a_process_of_one_thread_can_be_sure() {
-    let Some(rig) = Rig::new() else { return };
-    let without = |options: &str| {
-        let script =
-            format!("mount -t tmpfs none /proc && exec ./drop_privileges {options} - setuid:0");
-        let mut command = Command::new("unshare");
-        command.args(["--mount", "--propagation", "private", "sh", "-c", &script]);
-        text(&run(command.env("QUIET", "1").current_dir(&rig.folder)).stdout)
-    };
-    if !test_with().is_empty() {
-        return; // neither tool works without /proc
-    }
-    assert_eq!(without("user=nobody"), format!("dropped\nsetuid:0 {EPERM}\n"));
-    let (errno, sentence) = refusal(&without("user=nobody no_new_privileges threads=1")).unwrap();
-    assert!(errno == EBUSY && sentence.contains("without /proc"), "{sentence}");
-}
-
-/// Each call fails, or does nothing and says that it worked: once, and whenever it is made. What the program is told
-/// in the end is the truth.
-#[test]
-fn whatever_fails_nobody_is_told_success_who_is_not_what_was_asked_for() {
-    let Some(rig) = Rig::new() else { return };
-    if !test_with().is_empty() {
-        return; // strace would show the tool's calls
-    }
-    fs::create_dir_all(rig.folder.path("jail")).unwrap();
-    let keep = "capabilities=net_bind_service,net_raw";
-    let all =
-        [keep, "ambient", "user=nobody", "groups=adm,audio", "root=jail", "no_new_privileges"];
-    let ids =
-        ["setgroups", "setresgid", "setresuid", "getresuid", "getresgid", "getgroups", "setuid"];
-    let root = ["chroot", "chdir", "fchdir", "capset", "capget", "unshare"];
-    let root_without_ids = ["capset", "capget", "unshare"];
-    for (options, calls) in [
-        (&all[..], &[&ids[..], &root].concat()[..]),
-        (
-            &[&all[..4], &["no_new_privileges", "threads=2"]].concat(),
-            &[&ids[..], &["seccomp"]].concat(),
-        ),
-        (&[keep], &root_without_ids),
-        (&["user=nobody", "groups="], &ids),
-    ] {
-        let (_, truth) = injected(&rig, options, "capset", None);
-        assert!(truth.starts_with("dropped\n"), "{options:?}: {truth}");
-        for call in calls {
-            let mut refused = 0;
-            for fault in ["error=EPERM", "error=EINVAL", "error=ENOSYS", "retval=0"] {
-                for when in ["1+", "1", "2", "3", "4", "5", "6", "7", "8"] {
-                    let inject = format!("{call}:{fault}:when={when}");
-                    let (was_injected, said) = injected(&rig, options, call, Some(&inject));
-                    if !was_injected {
-                        break;
-                    }
-                    refused += check_truth(&inject, &said, &truth);
-                }
-            }
-            // The fault is felt, but where not to be able to ask is no reason.
-            assert!(refused > 0 || *call == "unshare" || *call == "chdir", "{options:?} {call}");
-        }
-    }
-}
-
-/// As above for prctl(2), which is called hundreds of times: some of these.
-#[test]
-fn whatever_prctl_says_nobody_is_told_success_who_is_not_what_was_asked_for() {
-    let Some(rig) = Rig::new() else { return };
-    if !test_with().is_empty() {
-        return; // strace would show the tool's calls
-    }
-    let keep = "capabilities=net_bind_service,net_raw";
-    for options in [
-        &[keep, "ambient", "user=nobody", "no_new_privileges"][..],
-        &[keep, "ambient", "user=nobody", "no_new_privileges", "threads=1"],
-        &["user=nobody"],
-        &["null"],
-    ] {
-        let (_, truth) = injected(&rig, options, "prctl", None);
-        assert!(truth.starts_with("dropped\n"), "{options:?}: {truth}");
-        for fault in ["error=EPERM", "error=EINVAL", "error=ENOSYS", "retval=0"] {
-            let mut refused = 0;
-            // From some call on, and some alone.
-            for when in ["1+", "70+", "140+", "210+", "280+", "350+"] {
-                let inject = format!("prctl:{fault}:when={when}");
-                refused += check_truth(
-                    &inject,
-                    &injected(&rig, options, "prctl", Some(&inject)).1,
-                    &truth,
-                );
-            }
-            assert!(refused > 0, "{options:?} {fault}");
-            for when in (1..).step_by(23) {
-                let inject = format!("prctl:{fault}:when={when}");
-                let (was_injected, said) = injected(&rig, options, "prctl", Some(&inject));
-                if !was_injected {
-                    break;
-                }
-                check_truth(&inject, &said, &truth);
-            }
-        }
-    }
-}
-
-/// Whether the call was tampered with before the program had its result, and what it said. Addresses and numbers of
-/// threads are not in it.
-fn injected(rig: &Rig, options: &[&str], call: &str, inject: Option<&str>) -> (bool, String) {
-    let trace = rig.folder.path("trace");
-    let mut command = Command::new("strace");
-    command.args(["-f", "-qq", "-o"]).arg(&trace);
-    command.args(["-e", &format!("trace={call},write")]);
-    if let Some(inject) = inject {
-        command.args(["-e", &format!("inject={inject}")]);
-    }
-    command.arg(&rig.program).args(options).args(["-", "truth"]).current_dir(&rig.folder);
-    let output = run(&mut command);
-    let trace = common::read(&trace);
-    let calls = trace.split("write(1, \"").next().unwrap();
-    (calls.contains("(INJECTED)"), text(&output.stdout) + &text(&output.stderr))
-}
-
-/// 1 if it was refused.
-#[track_caller]
-fn check_truth(inject: &str, said: &str, truth: &str) -> i32 {
-    match refusal(said) {
-        Some((errno, sentence)) => {
-            assert!(errno > 0 && sentence.len() > 10, "{inject}: {said}");
-            1
-        }
-        None => {
-            assert_eq!(said, truth, "{inject}");
-            0
-        }
-    }
 }

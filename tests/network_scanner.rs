@@ -13,7 +13,8 @@ use std::{
 
 use common::{
     Daemon, Folder, at_once, command, compile, example, fail_with, foreground::Foreground,
-    has_ended_within, log::Log, root, run, skip, status_of, succeed, test_with, text, until,
+    has_ended_within, is_root, log::Log, root, run, skip, status_of, succeed, test_with, text,
+    until,
 };
 use nix::{
     sys::signal::{Signal, kill},
@@ -230,6 +231,24 @@ fn scanner_begins_no_round_while_one_goes_on() {
     scanner.log.await_count("no new round, since the one before goes on", 2);
 
     assert_eq!(daemon.children(), nmap);
+    daemon.stop();
+}
+
+#[test]
+fn scanner_has_nmap_give_up_what_it_does_not_need() {
+    let Some(scanner) = Scanner::of_listener("") else { return };
+    let daemon = scanner.start(&[]);
+    let nmap = await_nmaps(&daemon, 1)[0];
+
+    assert_eq!(status_of(nmap, "NoNewPrivs"), "1");
+    if test_with() != "valgrind" {
+        // Which does not know it, and the effort is the best one.
+        assert_eq!(status_of(nmap, "Seccomp"), "2");
+    }
+    assert_eq!(status_of(nmap, "CapPrm"), "0000000000000000");
+    if is_root() {
+        assert_eq!(status_of(nmap, "Uid"), "65534\t65534\t65534\t65534");
+    }
     daemon.stop();
 }
 

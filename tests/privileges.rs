@@ -40,7 +40,7 @@ fn who_may_not_change_the_user_is_told() {
     }
     let rig = Rig::new();
     let message = fail_with(1, &mut rig.command(&["uid=65534", "user=daemon", "directory=."]));
-    let sentence = "cannot set the supplementary groups: Operation not permitted";
+    let sentence = "cannot change the group: Operation not permitted";
     assert_eq!(message, format!("daemon: {} {sentence}", libc::EPERM));
     assert_eq!(rig.processes(), Vec::<i32>::new());
 }

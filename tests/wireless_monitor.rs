@@ -10,8 +10,9 @@ use std::{
 };
 
 use common::{
-    Daemon, Folder, at_once, command, compile, example, fail_with, foreground::Foreground,
-    has_ended_within, log::Log, read, root, run, succeed, test_with, text, until,
+    Daemon, Folder, at_once, children_of, command, compile, example, fail_with,
+    foreground::Foreground, has_ended_within, log::Log, read, root, run, status_of, succeed,
+    test_with, text, until,
 };
 use nix::sys::signal::Signal;
 
@@ -61,21 +62,21 @@ impl Monitor {
         fs::write(self.config(), config).unwrap();
         self.start(scan, &["--config", self.config().to_str().unwrap()])
     }
+}
 
-    /// A command that writes its own pid and that of a child, and ends when the child does.
-    fn long_scan(&self) -> String {
-        let pids = self.folder.path("pids").display().to_string();
-        format!("sleep 1000 & echo $$ $! > {pids}.new; mv {pids}.new {pids}; wait")
-    }
+/// A command that ends when its child does.
+const LONG_SCAN: &str = "sleep 1000 & wait";
 
-    /// The two processes of the long scan, once they run.
-    #[track_caller]
-    fn scanners(&self) -> Vec<Daemon> {
-        let pids = self.folder.path("pids");
-        until("the scan runs", || pids.exists());
-        let pids = read(&pids);
-        pids.split_whitespace().map(|pid| Daemon::of_pid(pid.parse().unwrap())).collect()
-    }
+/// The two processes of the long scan, once they run.
+#[track_caller]
+fn scanners(monitor: &Daemon) -> Vec<Daemon> {
+    let both = || {
+        let shell = *monitor.children().first()?;
+        let sleep = *children_of(shell).first()?;
+        (status_of(sleep, "Name") == "sleep").then_some([shell, sleep])
+    };
+    until("the scan runs", || both().is_some());
+    both().unwrap().map(Daemon::of_pid).into()
 }
 
 #[test]
@@ -240,8 +241,8 @@ fn monitor_never_sleeps_over_a_term() {
 #[test]
 fn monitor_ends_at_once_on_term_during_a_scan_and_leaves_no_process() {
     let monitor = Monitor::new();
-    let daemon = monitor.start(&monitor.long_scan(), &[]);
-    let scanners = monitor.scanners();
+    let daemon = monitor.start(LONG_SCAN, &[]);
+    let scanners = scanners(&daemon);
     assert_eq!(scanners.len(), 2);
 
     daemon.signal(Signal::SIGTERM);
@@ -256,8 +257,8 @@ fn monitor_ends_at_once_on_term_during_a_scan_and_leaves_no_process() {
 #[test]
 fn scan_that_outlives_a_killed_monitor_does_not_keep_the_next_one_out() {
     let monitor = Monitor::new();
-    let first = monitor.start(&monitor.long_scan(), &[]);
-    let _scanners = monitor.scanners();
+    let first = monitor.start(LONG_SCAN, &[]);
+    let _scanners = scanners(&first);
     first.signal(Signal::SIGKILL);
     first.wait_end();
 

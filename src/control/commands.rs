@@ -9,6 +9,7 @@ use crate::{
     daemonize::{self, Stage},
     error::{Error, OrCannot, Result},
     log,
+    sandbox::report,
     signals::{self, Met},
     status,
     sys::{
@@ -195,6 +196,7 @@ fn status(request: &mut Request) -> Result<Served> {
     }
     let lost = log::health().iter().fold(0u32, |sum, told| sum.saturating_add(told.lost));
     print_number(request, b"lost log lines: ", lost)?;
+    report::tell(&mut |line| print(request, &[b"sandbox: ", line]))?;
     Ok(Served::Answer)
 }
 

@@ -21,10 +21,11 @@ use crate::{
     log,
     pidfile::{self, Held, Place, Style},
     privileges::{self, Target},
+    sandbox::Sandbox,
     stdio,
     sys::{
         file::{self, PathBuffer, Text},
-        process,
+        process::{self, Scope},
     },
 };
 
@@ -39,6 +40,7 @@ pub struct Plan<'a> {
     directory: Option<OwnedFd>,
     inherited: Option<Descriptors<'a>>,
     target: Target,
+    sandbox: Option<Sandbox<'a>>,
     pub place: Option<Place>,
     pub style: Style,
 }
@@ -57,6 +59,7 @@ impl<'a> Plan<'a> {
             directory: None,
             inherited: None,
             target: Target::nobody(),
+            sandbox: None,
             place: None,
             style: Style { mode: options.pidfile_mode, owner: None },
         };
@@ -83,6 +86,9 @@ impl<'a> Plan<'a> {
             let log = stdio::open_log(path, OFlag::O_CREAT, options.log_file_mode);
             let log = log.and_then(|log| stdio::examine_log(&log).map(|_| log));
             plan.log = Some(log.map_err(|errno| stdio::refused_log(errno, path))?);
+        }
+        if let Some(sandbox) = &options.sandbox {
+            plan.sandbox = Some(Sandbox::prepare(sandbox)?);
         }
         Ok(plan)
     }
@@ -117,6 +123,9 @@ impl<'a> Plan<'a> {
             }
             if self.options.reset_signals {
                 inherited::reset_signals()?;
+            }
+            if let Some(sandbox) = &mut self.sandbox {
+                sandbox.apply(Scope::Process)?;
             }
             Ok(output_at_ready)
         });

@@ -81,7 +81,8 @@ pub unsafe extern "C" fn rsd_allow_port(port: c_int, access: *const c_char) -> c
 /// @return the version of Landlock's interface that is in force, from 1 up; or -1 with errno set and nothing
 ///         restricted (but no_new_privs may be set), what was allowed is kept for the next call:
 ///         EBUSY         other threads run, which would stay free
-///         ENOENT        without /proc nobody can tell whether other threads run; or EACCES
+///         ENOENT, EACCES  whether other threads run cannot be told: a filter refuses unshare(2), and /proc
+///                       is missing
 ///         ENOSYS        the kernel has no Landlock (before Linux 5.13, or built without)
 ///         EOPNOTSUPP    Landlock was not enabled at boot
 ///         EAFNOSUPPORT  a port was allowed, and the kernel was built without TCP

@@ -135,3 +135,16 @@ unsafe fn copy_options(from: *const u8, to: *mut u8, room: usize) -> Result<()> 
     unsafe { core::ptr::copy_nonoverlapping(from, to, size.min(room)) };
     Ok(())
 }
+
+/// The size of a struct that we are to fill in.
+///
+/// # Safety
+/// `state` is NULL or a struct that begins with its size.
+pub unsafe fn size_of_state<T>(state: *mut T) -> Result<usize> {
+    // SAFETY: our contract.
+    match unsafe { state.cast::<usize>().as_ref() } {
+        None => Err(Error::invalid("state is NULL")),
+        Some(&size) if size < size_of::<T>() => Err(Error::invalid("the state is too small")),
+        Some(&size) => Ok(size),
+    }
+}

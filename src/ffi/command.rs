@@ -10,6 +10,7 @@ use nix::errno::Errno;
 use super::{
     boundary::{self, run},
     main_loop::call,
+    sandbox::{self, rsd_sandbox_options},
 };
 use crate::{
     command::{self, Client, Finished, Options, Outcome, Output},
@@ -39,6 +40,11 @@ pub struct rsd_run_options {
     /// Not 0: the command is run although a shutdown flag is raised, and is not ended by one: for
     /// what cleans up.
     pub during_shutdown: c_int,
+    /// RSD_SANDBOX(...): what the command gives up, the last before it is executed, as rsd_sandbox() has it.
+    /// Programs that it executes may do no more. promises must have exec, and access must allow x for the
+    /// program and rx for its libraries. Dumps are not concerned, which executing allows again. A cgroup
+    /// with limits needs a group above it that has no processes. NULL: nothing.
+    pub sandbox: *const rsd_sandbox_options,
 }
 
 /// How a command ended, and what it wrote.
@@ -102,7 +108,7 @@ pub type rsd_run_callback =
 ///                            can because SIGCHLD is ignored
 ///                 ENOENT, EACCES, ENOEXEC or another errno of execve(2)
 ///                 EAGAIN, EMFILE, ENFILE, ENOMEM or another errno of pipe(2), memfd_create(2),
-///                 vfork(2), or as for rsd_fd()
+///                 vfork(2), or as for rsd_fd(), or of rsd_sandbox(): the command was not run
 ///
 /// Thread-safe. Not async-signal-safe. Since 0.1.
 #[unsafe(no_mangle)]
@@ -198,12 +204,17 @@ unsafe fn read_arguments(argv: *const *mut c_char) -> Result<Arguments> {
 }
 
 /// # Safety
-/// `input` is NULL or has `input_length` bytes, for 'a.
+/// `input` is NULL or has `input_length` bytes, and `sandbox` is as for `sandbox::read`, for 'a.
 unsafe fn convert<'a>(c: &rsd_run_options) -> Result<Options<'a>> {
     let mut options = Options {
         merge_stderr: c.merge_stderr != 0,
         timeout_ms: (c.timeout_ms != 0).then_some(c.timeout_ms),
         during_shutdown: c.during_shutdown != 0,
+        sandbox: match c.sandbox.is_null() {
+            true => None,
+            // SAFETY: our contract.
+            false => Some(unsafe { sandbox::read(c.sandbox) }?),
+        },
         ..Options::default()
     };
     options.input = match (c.input.is_null(), c.input_length) {

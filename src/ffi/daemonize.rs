@@ -7,7 +7,10 @@ use core::{
 
 use nix::sys::stat::Mode;
 
-use super::boundary::{self, optional, run};
+use super::{
+    boundary::{self, optional, run},
+    sandbox::{self, rsd_sandbox_options},
+};
 use crate::{
     daemonize::{self, Options, Stdio},
     error::{Error, Result},
@@ -91,6 +94,11 @@ pub struct rsd_options {
     /// The group to become, by name or number. NULL: that of user. Without a user the supplementary
     /// groups are given up, too.
     pub group: *const c_char,
+    /// RSD_SANDBOX(...): what the daemon gives up, the last before rsd_daemonize() returns, as rsd_sandbox() has
+    /// it. What the program does from there to rsd_ready() must be allowed, too; where that is more than
+    /// the daemon needs afterwards, call rsd_sandbox() itself later. Paths are those of the caller. NULL:
+    /// nothing.
+    pub sandbox: *const rsd_sandbox_options,
 }
 
 /// Go into the background and be the daemon from here on.
@@ -153,7 +161,7 @@ pub unsafe extern "C" fn daemonize(pidfile: *const c_char) -> c_int {
 ///                            the user has more than 1024 groups
 ///                 ETIMEDOUT  the daemon was not ready in time and was ended
 ///                 EPERM      privileges cannot be given up, or could be had back
-///                 or any errno of getpwnam(3), setgroups(2), setresuid(2)
+///                 or any errno of getpwnam(3), setgroups(2), setresuid(2), or of rsd_sandbox()
 ///
 /// Not thread-safe. Not async-signal-safe. Since 0.1.
 #[unsafe(no_mangle)]
@@ -212,7 +220,7 @@ pub unsafe extern "C" fn rsd_fail(status: c_int, text: *const c_char) -> c_int {
 }
 
 /// # Safety
-/// The strings are NULL or C strings, and `keep_fds` has `keep_fds_count` entries, for 'a.
+/// The strings are NULL or C strings, `sandbox` is as for `sandbox::read`, and `keep_fds` has `keep_fds_count` entries, for 'a.
 #[inline(never)]
 pub(super) unsafe fn convert<'a>(c: &rsd_options, options: &mut Options<'a>) -> Result<()> {
     // SAFETY: our contract.
@@ -270,5 +278,9 @@ pub(super) unsafe fn convert<'a>(c: &rsd_options, options: &mut Options<'a>) -> 
     options.ready_timeout_ms = (c.ready_timeout_ms != 0).then_some(c.ready_timeout_ms);
     options.user = string(c.user);
     options.group = string(c.group);
+    if !c.sandbox.is_null() {
+        // SAFETY: our contract.
+        options.sandbox = Some(unsafe { sandbox::read(c.sandbox) }?);
+    }
     Ok(())
 }

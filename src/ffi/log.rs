@@ -335,12 +335,7 @@ pub struct rsd_log_state {
 pub unsafe extern "C" fn rsd_get_log_state(state: *mut rsd_log_state) -> c_int {
     run(|| {
         // SAFETY: by the contract of this function.
-        let Some(size) = (unsafe { state.cast::<usize>().as_ref() }).copied() else {
-            return Err(Error::invalid("state is NULL"));
-        };
-        if size < size_of::<rsd_log_state>() {
-            return Err(Error::invalid("the state is too small"));
-        }
+        let size = unsafe { boundary::size_of_state(state) }?;
         let [file, syslog, journal, stderr] = log::health();
         let now = rsd_log_state {
             size,

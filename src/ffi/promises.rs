@@ -5,7 +5,7 @@ use core::ffi::{c_char, c_int};
 use super::boundary::{required, run};
 use crate::{
     error::{Error, Result},
-    promises::{Otherwise, Prepared},
+    promises::{Otherwise, Promises},
     sys::process::Scope,
 };
 
@@ -16,7 +16,7 @@ pub const RSD_KILL: c_int = 1;
 /// For rsd_promise(): a system call that was not promised passes, and is told of at the end.
 pub const RSD_RECORD: c_int = 2;
 
-fn answer(number: c_int) -> Result<Otherwise> {
+pub(super) fn answer(number: c_int) -> Result<Otherwise> {
     match number {
         RSD_REFUSE => Ok(Otherwise::Refuse),
         RSD_KILL => Ok(Otherwise::Kill),
@@ -93,6 +93,6 @@ pub unsafe extern "C" fn rsd_promise(promises: *const c_char, otherwise: c_int) 
     run(|| {
         // SAFETY: the caller passes NULL or a C string that outlives this call.
         let promises = unsafe { required(promises, "promises is NULL") }?;
-        Prepared::new(promises, answer(otherwise)?)?.apply(Scope::Process).map(|()| 0)
+        Promises::prepare(promises, answer(otherwise)?)?.apply(Scope::Process).map(|()| 0)
     })
 }

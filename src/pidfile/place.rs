@@ -128,9 +128,18 @@ impl Place {
     }
 
     /// Whether `stat` is of the file that stands here now.
-    #[inline(never)]
     pub fn is(&self, stat: &FileStat) -> bool {
-        self.stat().is_ok_and(|here| Identity::from(here) == Identity::from(*stat))
+        self.holds(stat) == Ok(true)
+    }
+
+    /// As `is`. An error: we may not look.
+    #[inline(never)]
+    pub fn holds(&self, stat: &FileStat) -> nix::Result<bool> {
+        match self.stat() {
+            Ok(here) => Ok(Identity::from(here) == Identity::from(*stat)),
+            Err(Errno::ENOENT) => Ok(false),
+            Err(errno) => Err(errno),
+        }
     }
 
     /// Whether the program has left our descriptor of the directory alone.

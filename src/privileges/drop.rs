@@ -20,6 +20,7 @@ use crate::{
         },
         process::{self, Scope},
         seccomp::{self, Installed},
+        thread,
     },
 };
 
@@ -47,6 +48,8 @@ pub struct Privileges {
 impl Privileges {
     #[inline(never)]
     pub fn prepare(options: &Options) -> Result<Self> {
+        // Room for the sentence of an error.
+        thread::with_own(|_| ());
         let kept = capabilities::parse(options.capabilities.unwrap_or_default())?;
         if options.user.is_some() && (kept.has(SETUID) || kept.has(SETGID)) {
             return Err(Error::invalid(
@@ -74,8 +77,9 @@ impl Privileges {
         })
     }
 
-    /// Neither heap nor lock. EBUSY: nothing has changed. After another error the process may be half way: it must
-    /// end.
+    /// Neither heap nor lock, in the thread that prepared it. After EPERM, ENOSYS and EPROTO the process may be half
+    /// way: it must end. After another errno nothing has changed. With Scope::Child the parent has to restore whether it
+    /// can be dumped (PR_SET_DUMPABLE): that belongs to the memory, and a change of the user takes it.
     #[inline(never)]
     pub fn apply(&self, scope: Scope) -> Result<()> {
         let is_alone = scope == Scope::Child || !process::has_threads().unwrap_or(true);
@@ -84,14 +88,21 @@ impl Privileges {
             Scope::Child => None,
         };
         if !is_alone {
-            self.check_threads(threads.is_some())?;
+            self.check_threads(threads.as_ref())?;
         }
         let before = State::read()?;
-        let is_assumed = self.target.is_assumed()?;
-        let may_limit = Set(before.sets.effective).has(SETPCAP);
+        // In one of several threads nothing is put into effect that the others do not have: see `are_alike`.
+        let sets = before.sets;
+        let effective = Set(if is_alone { sets.permitted } else { sets.effective });
+        let rest = Rest {
+            kept: self.kept,
+            is_ambient: self.is_ambient,
+            is_limited: effective.has(SETPCAP),
+            forbids_new_privileges: self.forbids_new_privileges,
+        };
         let has_no_more =
             Set(before.sets.permitted).is_within(self.kept) && !before.uids.contains(&0);
-        if !may_limit
+        if !rest.is_limited
             && !self.forbids_new_privileges
             && !has_no_more
             && !before.is_limited_to(self.kept)
@@ -101,27 +112,34 @@ impl Privileges {
                   no_new_privileges is needed",
             ));
         }
+        if effective.0 != sets.effective {
+            let sets = Sets { effective: effective.0, ..sets };
+            capability::set(sets).or_cannot("put the capabilities into effect")?;
+        }
+        let done = self
+            .give_up(scope, is_alone, &before, &rest)
+            .and_then(|()| self.prove(is_alone, threads.as_ref(), &rest));
+        done.map_err(|Error(errno)| match errno {
+            Errno::ENOSYS | Errno::EPROTO => Error(errno),
+            _ => Error(Errno::EPERM),
+        })
+    }
 
+    fn give_up(&self, scope: Scope, is_alone: bool, before: &State, rest: &Rest) -> Result<()> {
         if self.forbids_new_privileges {
             forbid_new_privileges(is_alone)?;
         }
         if let Some(root) = &self.root {
             root.enter()?;
         }
-        if may_limit {
+        if rest.is_limited {
             self.limit_bounding()?;
         }
-        if !is_assumed {
-            self.change_ids(scope, &before, may_limit)?;
-        }
-        let rest = Rest {
-            kept: self.kept,
-            is_ambient: self.is_ambient,
-            is_limited: may_limit,
-            forbids_new_privileges: self.forbids_new_privileges,
-        };
-        self.limit_capabilities(&before, &rest)?;
+        self.change_ids(scope, before, rest)?;
+        self.limit_capabilities(before, rest)
+    }
 
+    fn prove(&self, is_alone: bool, threads: Option<&Threads>, rest: &Rest) -> Result<()> {
         if let Some(root) = &self.root {
             if !root.is_entered()? {
                 return Err(not_proven(b"the root directory is not the one asked for"));
@@ -129,26 +147,33 @@ impl Privileges {
         }
         rest.prove()?;
         self.target.prove()?;
-        match threads {
-            Some(threads) => threads.prove(&self.target, &rest),
-            None => Ok(()),
+        let seen = match threads {
+            Some(threads) => threads.prove(&self.target, rest, self.root.as_ref())?,
+            None => 0,
+        };
+        match is_alone || seen > 0 {
+            true => Ok(()),
+            false => Err(not_proven(b"nobody sees what other threads have")),
         }
     }
 
     /// Only this thread's bounding set, securebits and capabilities can be changed. The kernel takes the capabilities
     /// of the others when their user changes, and no_new_privs keeps them from having others by executing.
-    fn check_threads(&self, are_seen: bool) -> Result<()> {
-        let why: &[u8] = match () {
-            () if !are_seen => {
-                b"other threads may run, and without /proc nobody sees what they have"
-            }
-            () if self.target.user.is_none() => {
+    fn check_threads(&self, threads: Option<&Threads>) -> Result<()> {
+        let are_alike = match threads {
+            Some(threads) => threads.are_alike()?,
+            None => None,
+        };
+        let why: &[u8] = match are_alike {
+            None => b"other threads may run, and without /proc nobody sees what they have",
+            Some(_) if self.target.user.is_none() => {
                 b"other threads run, and only a change of the user reaches them"
             }
-            () if !self.forbids_new_privileges => {
+            Some(_) if !self.forbids_new_privileges => {
                 b"other threads run, and without no_new_privileges they could have them again"
             }
-            () => return Ok(()),
+            Some(false) => b"another thread has ids or capabilities of its own",
+            Some(true) => return Ok(()),
         };
         Err(Error::new(Errno::EBUSY, &[b"cannot give up privileges: ", why]))
     }
@@ -161,10 +186,13 @@ impl Privileges {
         Ok(())
     }
 
-    fn change_ids(&self, scope: Scope, before: &State, may_limit: bool) -> Result<()> {
-        let is_kept = self.target.user.is_some() && (may_limit || !self.kept.is_empty());
-        // Of a thread with NO_SETUID_FIXUP nothing is taken, and KEEP_CAPS may be locked.
-        if is_kept && before.securebits & (NO_SETUID_FIXUP | KEEP_CAPS) == 0 {
+    fn change_ids(&self, scope: Scope, before: &State, rest: &Rest) -> Result<()> {
+        // When the last of the user ids that are 0 goes, the kernel takes all capabilities. Of a thread with
+        // NO_SETUID_FIXUP it takes none, and KEEP_CAPS may be locked.
+        let are_taken = self.target.user.is_some()
+            && before.uids.contains(&0)
+            && before.securebits & (NO_SETUID_FIXUP | KEEP_CAPS) == 0;
+        if are_taken && (rest.is_limited || !self.kept.is_empty()) {
             capability::keep(true).or_cannot("keep capabilities")?;
         }
         self.target.change(scope)
@@ -200,6 +228,11 @@ fn check_names(bad: Set, errno: Errno, why: &[u8]) -> Result<()> {
             Err(Error::new(errno, &pieces))
         }
     }
+}
+
+/// Executing a program gives nothing any more, whoever's it is.
+pub fn forbid_new(scope: Scope) -> Result<()> {
+    forbid_new_privileges(scope == Scope::Child || !process::has_threads().unwrap_or(true))
 }
 
 /// For all threads by a filter that lets everything pass: it is what the kernel brings to them all, and with it

@@ -1,17 +1,18 @@
 //! What the kernel says that this process may: for a report, and as the proof that what was to be given up is gone.
 
+use core::ffi::CStr;
 use std::os::fd::{AsFd, OwnedFd};
 
 use nix::{
     errno::Errno,
-    unistd::{getresgid, getresuid},
+    unistd::{Whence, getresgid, getresuid, lseek},
 };
 
-use super::{Set, Target, not_proven};
+use super::{Set, Target, not_proven, root::Root};
 use crate::{
     error::{OrCannot, Result},
     sys::{
-        capability::{self, NO_ROOT, Sets},
+        capability::{self, NO_ROOT, SETGID, SETUID, Sets},
         proc,
         user::{self, GROUPS_MAX},
     },
@@ -19,11 +20,10 @@ use crate::{
 };
 
 /// What this thread may, but for its groups.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct State {
     /// Real, effective, saved.
     pub uids: [u32; 3],
-    #[allow(dead_code)] // for the report
     pub gids: [u32; 3],
     pub sets: Sets,
     pub bounding: Set,
@@ -115,12 +115,60 @@ impl Threads {
         Ok(proc::tasks().or_cannot("open /proc/self/task")?.map(Threads))
     }
 
+    /// Whether the C library may change the ids of all: it ends the process when one thread is refused what another
+    /// one is not. `None`: nobody is seen.
+    #[inline(never)]
+    pub fn are_alike(&self) -> Result<Option<bool>> {
+        let mut first = None;
+        let mut are_alike = true;
+        self.each(|_, thread| {
+            let own = (thread.ids(b"Uid"), thread.ids(b"Gid"), thread.may_change_ids());
+            are_alike &= own == *first.get_or_insert(own);
+            Ok(())
+        })?;
+        Ok(first.map(|_| are_alike))
+    }
+
     /// Of all threads; what `Rest::prove` sees of this one is not asked again.
     #[inline(never)]
-    pub fn prove(&self, target: &Target, rest: &Rest) -> Result<()> {
+    pub fn prove(&self, target: &Target, rest: &Rest, root: Option<&Root>) -> Result<u32> {
+        let mut threads = 0;
+        let mut with_capabilities = 0;
+        self.each(|name, thread| {
+            threads += 1;
+            with_capabilities += u32::from(thread.prove(target, rest)?);
+            match root {
+                Some(root) => self.prove_root(name, root),
+                None => Ok(()),
+            }
+        })?;
+        // Those that are kept are this thread's alone, as are bounding set and securebits.
+        if with_capabilities > 1 {
+            return Err(not_proven(b"another thread has capabilities"));
+        }
+        if threads > 1 && !rest.forbids_new_privileges {
+            return Err(not_proven(b"another thread could have them again"));
+        }
+        Ok(threads)
+    }
+
+    /// A thread may have one of its own (unshare(2) with CLONE_FS).
+    fn prove_root(&self, name: &CStr, root: &Root) -> Result<()> {
+        for link in [&b"root"[..], b"cwd"] {
+            let folder = proc::task_folder(self.0.as_fd(), name, link)
+                .or_cannot("examine the root directory of a thread")?;
+            if folder.is_some_and(|folder| !root.is(folder)) {
+                return Err(not_proven(b"a thread has a root directory of its own"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Those that are not over.
+    fn each(&self, mut act: impl FnMut(&CStr, Thread) -> Result<()>) -> Result<()> {
         let mut status = [0; STATUS_MAX];
         let mut verdict = Ok(());
-        let mut counts = Counts { threads: 0, with_capabilities: 0 };
+        lseek(&self.0, 0, Whence::SeekSet).or_cannot("look at all threads")?;
         let looked = proc::find_name(self.0.as_fd(), |name| {
             if name.to_bytes().starts_with(b".") {
                 return Ok(false);
@@ -129,58 +177,46 @@ impl Threads {
                 return Ok(false);
             };
             if length == status.len() {
-                return Err(Errno::E2BIG);
+                return Err(Errno::EPROTO);
             }
             let thread = Thread(status.get(..length).unwrap_or_default());
-            verdict = thread.prove(target, rest, &mut counts);
+            if !thread.is_over() {
+                verdict = act(name, thread);
+            }
             Ok(verdict.is_err())
         });
         looked.or_cannot("read the status of all threads")?;
-        verdict?;
-        // Those that are kept are this thread's alone, as are bounding set and securebits.
-        if counts.with_capabilities > 1 {
-            return Err(not_proven(b"another thread has capabilities"));
-        }
-        if counts.threads > 1 && !rest.forbids_new_privileges {
-            return Err(not_proven(b"another thread could have them again"));
-        }
-        Ok(())
+        verdict
     }
-}
-
-struct Counts {
-    threads: u32,
-    with_capabilities: u32,
 }
 
 /// The text of a thread's status in /proc.
 struct Thread<'a>(&'a [u8]);
 
 impl Thread<'_> {
-    fn prove(&self, target: &Target, rest: &Rest, counts: &mut Counts) -> Result<()> {
-        if self.is_over() {
-            return Ok(());
-        }
-        counts.threads += 1;
+    /// Whether it has capabilities, which are those that are kept.
+    fn prove(&self, target: &Target, rest: &Rest) -> Result<bool> {
         let user = target.user.map(|user| user.as_raw());
         let group = target.group.map(|group| group.as_raw());
-        let is_assumed = self.are_all(b"Uid", user)
-            && self.are_all(b"Gid", group)
-            && (!target.sets_groups || self.are_groups(target.groups()));
+        let is_assumed = (user.is_none() || self.ids(b"Uid") == [user; 4])
+            && (group.is_none() || self.ids(b"Gid") == [group; 4])
+            && (!target.sets_groups || target.are_groups(self.numbers(b"Groups")));
         if !is_assumed {
             return Err(not_proven(b"a thread has ids that are not those asked for"));
-        }
-        let sets = [self.set(b"CapPrm"), self.set(b"CapEff"), self.set(b"CapAmb")];
-        if sets != [Some(Set::NONE); 3] {
-            if sets != [Some(rest.kept), Some(rest.kept), Some(rest.ambient())] {
-                return Err(not_proven(b"a thread has capabilities that were not to be kept"));
-            }
-            counts.with_capabilities += 1;
         }
         if rest.forbids_new_privileges && self.field(b"NoNewPrivs") != Some(b"1") {
             return Err(not_proven(b"no_new_privs is not set for a thread"));
         }
-        Ok(())
+        let sets = [self.set(b"CapPrm"), self.set(b"CapEff"), self.set(b"CapAmb")];
+        let is_without = sets == [Some(Set::NONE); 3];
+        if !is_without && sets != [Some(rest.kept), Some(rest.kept), Some(rest.ambient())] {
+            return Err(not_proven(b"a thread has capabilities that were not to be kept"));
+        }
+        Ok(!is_without)
+    }
+
+    fn may_change_ids(&self) -> Option<[bool; 2]> {
+        self.set(b"CapEff").map(|set| [SETUID, SETGID].map(|number| set.has(number)))
     }
 
     fn field(&self, name: &[u8]) -> Option<&[u8]> {
@@ -196,21 +232,16 @@ impl Thread<'_> {
         self.field(b"State").is_some_and(|state| state.starts_with(b"Z") || state.starts_with(b"X"))
     }
 
-    fn numbers(&self, name: &[u8]) -> impl Iterator<Item = Option<u32>> {
+    fn numbers(&self, name: &[u8]) -> impl Iterator<Item = Option<u32>> + Clone {
         let words = self.field(name).unwrap_or(b"?").split(u8::is_ascii_whitespace);
         words.filter(|word| !word.is_empty()).map(text::number)
     }
 
     /// Real, effective, saved, and that for files.
-    fn are_all(&self, name: &[u8], wanted: Option<u32>) -> bool {
-        wanted.is_none()
-            || self.numbers(name).count() == 4 && self.numbers(name).all(|id| id == wanted)
-    }
-
-    fn are_groups(&self, wanted: &[libc::gid_t]) -> bool {
-        let is_wanted = |group: Option<u32>| group.is_some_and(|group| wanted.contains(&group));
-        let has = |wanted: &u32| self.numbers(b"Groups").any(|group| group == Some(*wanted));
-        self.numbers(b"Groups").all(is_wanted) && wanted.iter().all(has)
+    fn ids(&self, name: &[u8]) -> [Option<u32>; 4] {
+        let mut ids = [None; 4];
+        ids.iter_mut().zip(self.numbers(name)).for_each(|(place, id)| *place = id);
+        ids
     }
 
     fn set(&self, name: &[u8]) -> Option<Set> {

@@ -79,11 +79,15 @@ impl Root {
     pub fn is_entered(&self) -> Result<bool> {
         for path in [c"/", c"."] {
             let stat = nix::sys::stat::stat(path).or_cannot_at("examine", path)?;
-            if Identity::from(stat) != self.identity {
+            if !self.is(stat.into()) {
                 return Ok(false);
             }
         }
         Ok(true)
+    }
+
+    pub fn is(&self, folder: Identity) -> bool {
+        folder == self.identity
     }
 }
 

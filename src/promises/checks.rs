@@ -137,7 +137,9 @@ pub(crate) const FCNTL: &[Check] =
     &[check(&[is(1, &[8, 10, 15])], PROC), check(&[is(1, &[1026])], RPATH)];
 
 // By the numbers of linux/prctl.h.
-const PRCTL_ID: &[u32] = &[8, 24, 28, 47];
+const PRCTL_ID: &[u32] = &[8, 24, 28];
+/// PR_CAP_AMBIENT, of which PR_CAP_AMBIENT_IS_SET only asks.
+const PRCTL_AMBIENT: &[u32] = &[47];
 const PRCTL_PROC: &[u32] = &[4];
 const PRCTL_ALL: &[u32] = &[
     // pdeathsig, dumpable, names, seccomp, capabilities and securebits (asked for)
@@ -148,6 +150,7 @@ const PRCTL_ALL: &[u32] = &[
 ];
 pub(crate) const PRCTL: &[Check] = &[
     check(&[is(0, PRCTL_ID)], ID),
+    check(&[is(0, PRCTL_AMBIENT), is_not(1, &[1])], ID),
     check(&[is(0, PRCTL_PROC)], PROC.or(ID)),
     check(&[is_not(0, PRCTL_ALL)], NONE),
 ];

@@ -18,10 +18,10 @@ pub enum Otherwise {
 }
 
 /// Is never made.
-pub struct Prepared;
+pub struct Promises;
 
-impl Prepared {
-    pub fn new(_: &CStr, _: Otherwise) -> Result<Self> {
+impl Promises {
+    pub fn prepare(_: &CStr, _: Otherwise) -> Result<Self> {
         let text: &[u8] =
             b"cannot promise: the filter is only made for x86-64, aarch64 and riscv64";
         Err(Error::new(Errno::EOPNOTSUPP, &[text]))

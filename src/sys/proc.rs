@@ -148,6 +148,16 @@ pub fn task_status(tasks: BorrowedFd, name: &CStr, to: &mut [u8]) -> nix::Result
     }
 }
 
+/// A folder of one of these threads: "root" is its "/", "cwd" its working directory. `None`: the thread has ended.
+pub fn task_folder(tasks: BorrowedFd, name: &CStr, link: &[u8]) -> nix::Result<Option<Identity>> {
+    let mut buffer = PathBuffer::new();
+    let path = buffer.join(&[name.to_bytes(), b"/", link])?;
+    match identity_at(tasks, path) {
+        Err(Errno::ENOENT | Errno::ESRCH) => Ok(None),
+        identity => identity.map(Some),
+    }
+}
+
 /// Calls `is_it` with the names in a directory until it says yes; whether it did.
 pub fn find_name(
     directory: BorrowedFd,

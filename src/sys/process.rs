@@ -1,7 +1,7 @@
 //! Processes: forks, how a child ended, the attributes of this process.
 
 use core::{
-    ffi::{CStr, c_char, c_int},
+    ffi::{CStr, c_char, c_int, c_void},
     mem, ptr,
     sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering::SeqCst},
 };
@@ -30,7 +30,6 @@ pub enum Scope {
     Process,
     /// This thread alone, by bare system calls: that of a child that borrows the memory of its parent (vfork(2)), in
     /// which no variable of ours or of the C library may change.
-    #[allow(dead_code)] // for the sandbox of a child
     Child,
 }
 
@@ -70,6 +69,8 @@ struct Spawn {
     environment: *const *mut c_char,
     path: *const c_char,
     stdio: [c_int; 3],
+    prepare: Option<extern "C" fn(*mut c_void) -> c_int>,
+    argument: *mut c_void,
     report: c_int,
     is_lent: c_int,
     failed: c_int,
@@ -98,9 +99,22 @@ impl Arguments {
     }
 }
 
+/// What a child does last before it executes, in memory that it borrows: see `Scope::Child`.
+pub type Prepare<'a> = &'a mut dyn FnMut() -> nix::Result<()>;
+
+extern "C" fn prepare(argument: *mut c_void) -> c_int {
+    // SAFETY: `spawn` passes the address of one, which lives until the child executes.
+    let prepare = unsafe { &mut *argument.cast::<Prepare>() };
+    prepare().err().map_or(0, |errno| errno as c_int)
+}
+
 /// Executes a command in a process group of its own, with clean signals and these descriptors alone.
 /// An errno is that of vfork(2), of execve(2), or of a call between.
-pub fn spawn(arguments: Arguments, stdio: [BorrowedFd; 3]) -> nix::Result<libc::pid_t> {
+pub fn spawn(
+    arguments: Arguments,
+    stdio: [BorrowedFd; 3],
+    mut last: Option<Prepare>,
+) -> nix::Result<libc::pid_t> {
     let (told, report) = file::pipe()?;
     let path = load::environment(c"PATH").unwrap_or(c"/bin:/usr/bin");
     // SAFETY: nobody changes the environment meanwhile, as the header asks for.
@@ -110,13 +124,20 @@ pub fn spawn(arguments: Arguments, stdio: [BorrowedFd; 3]) -> nix::Result<libc::
         environment: environment.cast(),
         path: path.as_ptr(),
         stdio: stdio.map(|fd| fd.as_raw_fd()),
+        prepare: last.is_some().then_some(prepare),
+        argument: last.as_mut().map_or(ptr::null_mut(), |last| ptr::from_mut(last).cast()),
         report: report.as_raw_fd(),
         is_lent: 0,
         failed: 0,
     };
     let mask = signal::change_mask(How::Set, &Set::all())?;
+    let was_dumpable = spawn.prepare.is_some() && is_dumpable() == Ok(true);
     // SAFETY: all pointers in it are valid across the call, and signals are blocked.
     let child = check(unsafe { rsd_spawn_child(&mut spawn) });
+    if was_dumpable {
+        // A child that becomes another user takes that from the memory, which was ours.
+        let _ = set_dumpable(true);
+    }
     let _ = signal::change_mask(How::Set, &mask);
     let child = child?;
     drop(report);
@@ -383,15 +404,20 @@ pub fn flush_stdio() {
 
 /// No core dump shows this process's memory, and no other process of the user reads it (PR_SET_DUMPABLE), until it
 /// executes a program. A change of ids sets this anew.
-#[allow(dead_code)] // for the sandbox as a whole
 pub fn forbid_dumps() -> nix::Result<()> {
-    // SAFETY: PR_SET_DUMPABLE and PR_GET_DUMPABLE take no pointers.
-    check(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0 as libc::c_ulong) })?;
-    // SAFETY: as above.
-    match check(unsafe { libc::prctl(libc::PR_GET_DUMPABLE) })? {
-        0 => Ok(()),
-        _ => Err(Errno::EPERM),
-    }
+    set_dumpable(false)?;
+    if is_dumpable()? { Err(Errno::EPERM) } else { Ok(()) }
+}
+
+pub fn set_dumpable(on: bool) -> nix::Result<()> {
+    // SAFETY: PR_SET_DUMPABLE takes no pointers.
+    check(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, libc::c_ulong::from(on)) }).map(drop)
+}
+
+/// By anybody of the user; 2 is for root alone.
+pub fn is_dumpable() -> nix::Result<bool> {
+    // SAFETY: PR_GET_DUMPABLE takes no pointers.
+    check(unsafe { libc::prctl(libc::PR_GET_DUMPABLE) }).map(|dumpable| dumpable == 1)
 }
 
 /// Whether there are other threads than this one. An error: nobody can tell.

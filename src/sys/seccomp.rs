@@ -43,6 +43,12 @@ pub fn forbid_new_privileges() -> nix::Result<()> {
     check(result as c_int).map(drop)
 }
 
+/// Whether this thread has a filter.
+pub fn is_in_force() -> nix::Result<bool> {
+    // SAFETY: PR_GET_SECCOMP takes no pointers.
+    check(unsafe { libc::prctl(libc::PR_GET_SECCOMP) }).map(|mode| mode == 2)
+}
+
 /// Puts a filter before this thread, or all of the process.
 #[inline(never)]
 pub fn install(code: &[sock_filter], scope: Scope, listens: bool) -> nix::Result<Installed> {

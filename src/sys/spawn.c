@@ -25,6 +25,8 @@ struct rsd_spawn {
     char *const *environment;
     const char *path;  /* the folders to search, as in PATH */
     int stdio[3];      /* what become 0, 1 and 2; all above that */
+    int (*prepare)(void *); /* the last before it executes: 0 or an errno; or NULL */
+    void *argument;
     int report;        /* where the errno goes, if memory is not lent */
     int is_lent;       /* memory is lent, and failed is true */
     int failed;        /* the errno of what the child could not do, or 0 */
@@ -102,7 +104,8 @@ static int become(const struct rsd_spawn *spawn)
     sigemptyset(&none);
     if (sigprocmask(SIG_SETMASK, &none, NULL) == -1)
         return errno;
-    return execute(spawn);
+    int failed = spawn->prepare == NULL ? 0 : spawn->prepare(spawn->argument);
+    return failed != 0 ? failed : execute(spawn);
 }
 
 /*

@@ -188,12 +188,3 @@ pub fn groups(list: &mut [gid_t; GROUPS_MAX]) -> nix::Result<&[gid_t]> {
     let count = unsafe { libc::getgroups(GROUPS_MAX as c_int, list.as_mut_ptr()) };
     Ok(list.get(..check(count)? as usize).unwrap_or_default())
 }
-
-/// Whether the supplementary groups of this thread are these, in any order.
-#[inline(never)]
-pub fn are_groups(groups: &[gid_t]) -> nix::Result<bool> {
-    let mut list = [0; GROUPS_MAX];
-    let list = self::groups(&mut list)?;
-    Ok(list.iter().all(|group| groups.contains(group))
-        && groups.iter().all(|group| list.contains(group)))
-}

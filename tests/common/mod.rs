@@ -7,6 +7,7 @@
 #![allow(dead_code)] // each test file uses its part
 
 pub mod control;
+pub mod drop;
 pub mod foreground;
 pub mod kernel;
 pub mod lines;
@@ -381,8 +382,7 @@ impl Daemon {
     }
 
     pub fn children(&self) -> Vec<i32> {
-        let children = format!("/proc/{0}/task/{0}/children", self.pid);
-        read(Path::new(&children)).split_whitespace().map(|pid| pid.parse().unwrap()).collect()
+        children_of(self.pid)
     }
 
     pub fn cwd(&self) -> PathBuf {
@@ -423,6 +423,13 @@ impl Drop for Daemon {
             );
         }
     }
+}
+
+/// None of a process that has ended.
+pub fn children_of(pid: i32) -> Vec<i32> {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+    let children = children.unwrap_or_default();
+    children.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
 }
 
 pub fn status_of(pid: i32, name: &str) -> String {

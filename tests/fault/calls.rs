@@ -170,6 +170,7 @@ static CALLS: &[Call] = &[
     call("timerfd_settime", libc::SYS_timerfd_settime, &[EINVAL]),
     call("unlink", libc::SYS_unlink, &[EACCES, EIO, EROFS, EBUSY]),
     call("unlinkat", libc::SYS_unlinkat, &[EACCES, EIO, EROFS, EBUSY]),
+    call("unshare", libc::SYS_unshare, &[EPERM, ENOSYS]),
     call("vfork", libc::SYS_vfork, &[EAGAIN, ENOMEM]),
     call("wait4", libc::SYS_wait4, &[EINTR, ECHILD]),
     call("waitid", libc::SYS_waitid, &[EINTR, ECHILD, EINVAL]),

@@ -7,15 +7,20 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/capability.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/fsuid.h>
 #include <sys/mount.h>
+#include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
 /* Looked at after another root directory was entered, too. */
 static int tasks;
+/* A folder from before. */
+static int outside = -1;
 static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
 
 static int result_of(long result)
@@ -41,6 +46,16 @@ static int opened(const char *path, int flags)
     if (fd != -1)
         close(fd);
     return error;
+}
+
+static int in_namespace(void)
+{
+    pid_t child = checked_fork();
+    if (child == 0)
+        _exit(result_of(unshare(CLONE_NEWUSER)));
+    int status;
+    check(waitpid(child, &status, 0) == child && WIFEXITED(status));
+    return WEXITSTATUS(status);
 }
 
 static int raised(int resource)
@@ -141,6 +156,18 @@ static int tried(const char *action)
         return bound(atoi(value));
     if (is("kill"))
         return result_of(kill(atoi(value), 0));
+    if (is("trace"))
+        return result_of(ptrace(PTRACE_SEIZE, atoi(value), NULL, NULL));
+    if (is("namespace"))
+        return in_namespace();
+    if (is("outside")) {
+        int fd = openat(outside, value, O_RDONLY | O_CLOEXEC);
+        return fd == -1 ? errno : close(fd);
+    }
+    if (is("setfsuid")) {
+        setfsuid((uid_t)atoi(value));
+        return setfsuid((uid_t)-1) == atoi(value) ? 0 : EPERM;
+    }
     if (is("raise"))
         return raised(RLIMIT_NOFILE);
     if (is("mount"))
@@ -186,6 +213,49 @@ static void become(const char *ids)
     check(setgroups(0, NULL) == 0 && setresgid(uid, uid, uid) == 0 && setresuid(uid, uid, uid) == 0);
 }
 
+static void change_capabilities(int is_all)
+{
+    struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+    struct __user_cap_data_struct sets[2];
+    check(syscall(SYS_capget, &header, sets) == 0);
+    for (int i = 0; i < 2; i++) {
+        sets[i].effective = is_all ? sets[i].permitted : 0;
+        sets[i].permitted = is_all ? sets[i].permitted : 0;
+    }
+    check(syscall(SYS_capset, &header, sets) == 0);
+}
+
+static pthread_barrier_t is_odd;
+
+/* What only a thread may have that knows the kernel and not the C library. */
+static void *be_odd(void *given)
+{
+    const char *how = given;
+    if (strcmp(how, "weak") == 0)
+        change_capabilities(0);
+    else if (strcmp(how, "user") == 0)
+        check(syscall(SYS_setresuid, -1, 1, -1) == 0);
+    else if (strcmp(how, "root") == 0)
+        check(unshare(CLONE_FS) == 0);
+    else if (strcmp(how, "keeps") == 0)
+        check(prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) == 0);
+    else
+        check(!"such a thread");
+    pthread_barrier_wait(&is_odd);
+    return wait_for_end(NULL);
+}
+
+/* Another user already, but with the capabilities and, for files, the ids of root. */
+static void become_in_part(void)
+{
+    check(prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) == 0);
+    become("65534");
+    change_capabilities(1);
+    setfsuid(0);
+    setfsgid(0);
+    check(setfsuid((uid_t)-1) == 0 && setfsgid((gid_t)-1) == 0);
+}
+
 /* The thread of main ends, and another goes on. */
 static void leave_main(int argc, char *argv[]);
 
@@ -216,7 +286,17 @@ static int drop_and_try(int argc, char *argv[])
         else if (strcmp(name, "threads") == 0) {
             for (int count = atoi(value); count > 0; count--)
                 check(pthread_create(&thread, NULL, wait_for_end, NULL) == 0);
-        } else if (strcmp(name, "size") == 0)
+        } else if (strcmp(name, "odd-thread") == 0) {
+            check(pthread_barrier_init(&is_odd, NULL, 2) == 0);
+            check(pthread_create(&thread, NULL, be_odd, value) == 0);
+            pthread_barrier_wait(&is_odd);
+        } else if (strcmp(name, "in-part") == 0)
+            become_in_part();
+        else if (strcmp(name, "lowered") == 0)
+            check(seteuid(getuid()) == 0);
+        else if (strcmp(name, "outside") == 0)
+            check((outside = open(value, O_PATH | O_DIRECTORY | O_CLOEXEC)) != -1);
+        else if (strcmp(name, "size") == 0)
             asked.size = (size_t)atoi(value);
         else if (strcmp(name, "nofile") == 0) {
             rlim_t most = (rlim_t)atoi(value);

@@ -1,0 +1,233 @@
+//! What a sandbox was asked for, and what of that is in force: as the kernel says now, where it can be asked.
+
+use core::ffi::CStr;
+
+use nix::errno::Errno;
+
+use super::Options;
+use crate::{
+    cgroup,
+    confinement::{self, Module},
+    error::{self, Error, OrCannot, Result, Sentence},
+    limits::Limits,
+    privileges::State,
+    promises::Otherwise,
+    sys::{file::Text, memory::Buffer, process, seccomp, thread::Mutex},
+};
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    Limits,
+    Cgroup,
+    Profile,
+    Context,
+    Privileges,
+    NoNewPrivileges,
+    NoDumps,
+    Access,
+    Promises,
+}
+
+const PARTS: [(Part, &str); 9] = [
+    (Part::Limits, "limits"),
+    (Part::Cgroup, "cgroup"),
+    (Part::Profile, "profile"),
+    (Part::Context, "context"),
+    (Part::Privileges, "privileges"),
+    (Part::NoNewPrivileges, "no new privileges"),
+    (Part::NoDumps, "no dumps"),
+    (Part::Access, "access"),
+    (Part::Promises, "promises"),
+];
+
+/// A part that was asked for.
+struct Entry {
+    asked: Text,
+    /// Why it is not to be had.
+    missing: Option<(Sentence, Errno)>,
+}
+
+#[derive(Default)]
+pub struct Report {
+    /// In the order of `PARTS`.
+    entries: [Option<Entry>; PARTS.len()],
+    pub limits: Limits,
+    /// As it was when it had been proven.
+    state: Option<State>,
+}
+
+static REPORT: Mutex<Option<Report>> = Mutex::new(None);
+
+/// How it stands with a part that was asked for.
+enum Standing {
+    InForce,
+    /// It was when it was done, but what was given up since keeps us from asking.
+    Unseen(Error),
+    NoMore,
+    Missing,
+}
+
+/// A line of it at most; what is longer is cut.
+pub type Told = Buffer<1024>;
+
+impl Part {
+    /// Adds what was asked of it. Whether it was at all.
+    fn describe(self, options: &Options, text: &mut Told) -> bool {
+        let mut add = |name: &str, value: Option<&CStr>| {
+            let Some(value) = value.filter(|value| !value.is_empty()) else { return };
+            for piece in [if text.as_bytes().is_empty() { "" } else { " " }, name] {
+                text.push(piece.as_bytes());
+            }
+            text.push(value.to_bytes());
+        };
+        match self {
+            Part::Limits => add("", Some(options.limits)),
+            Part::Cgroup => {
+                add("", options.cgroup.map(|(name, _)| name));
+                add("", options.cgroup.map(|(_, limits)| limits));
+            }
+            Part::Profile => add("", options.profile),
+            Part::Context => add("", options.context),
+            Part::Privileges => {
+                let Some(given) = &options.privileges else { return false };
+                add("user=", given.user);
+                add("group=", given.group);
+                add("groups=", given.groups);
+                add("root=", given.root);
+                let kept = given.capabilities.filter(|kept| !kept.is_empty());
+                add("capabilities=", kept.or(Some(c"none")));
+            }
+            Part::NoNewPrivileges => return true,
+            Part::NoDumps => return !options.allows_dumps,
+            Part::Access => {
+                let Some(rules) = options.access else { return false };
+                add("", Some(rules));
+                return true;
+            }
+            Part::Promises => {
+                let Some((words, otherwise)) = options.promises else { return false };
+                add("", Some(words));
+                match otherwise {
+                    Otherwise::Refuse => {}
+                    Otherwise::Kill => add("", Some(c"(or be killed)")),
+                    Otherwise::Record => add("", Some(c"(recorded only)")),
+                }
+                return true;
+            }
+        }
+        !text.as_bytes().is_empty()
+    }
+}
+
+impl Report {
+    #[inline(never)]
+    pub fn new(options: &Options, limits: Limits) -> Result<Self> {
+        let mut report = Report { limits, ..Report::default() };
+        for ((part, _), entry) in PARTS.iter().zip(&mut report.entries) {
+            let mut text = Told::new();
+            if part.describe(options, &mut text) {
+                let asked = Text::new(text.as_bytes()).or_cannot("keep what was asked for")?;
+                *entry = Some(Entry { asked, missing: None });
+            }
+        }
+        Ok(report)
+    }
+
+    /// By the latest error.
+    pub fn note_missing(&mut self, part: Part, errno: Errno) {
+        if let Some(Some(entry)) = self.entries.get_mut(part as usize) {
+            entry.missing = Some((error::sentence(), errno));
+        }
+    }
+
+    /// The rest is proven by whoever did it.
+    pub fn read_state(&mut self) -> Result<()> {
+        self.state = Some(State::read()?);
+        Ok(())
+    }
+
+    /// From now on it is told of.
+    pub fn publish(self) {
+        *REPORT.lock() = Some(self);
+    }
+
+    fn standing(&self, part: Part, entry: &Entry) -> Standing {
+        if entry.missing.is_some() {
+            return Standing::Missing;
+        }
+        let asked = entry.asked.as_c_str().to_bytes();
+        let is_in_force = match part {
+            Part::Limits => self.limits.are_in_force(),
+            Part::Cgroup => cgroup::is_in(asked),
+            Part::Profile => confinement::is_in_force(Module::AppArmor, asked),
+            Part::Context => confinement::is_in_force(Module::Selinux, asked),
+            Part::Privileges => State::read().map(|state| Some(state) == self.state),
+            Part::NoNewPrivileges => State::read().map(|state| state.forbids_new_privileges),
+            Part::NoDumps => process::is_dumpable().map(|is| !is).or_cannot("ask for core dumps"),
+            // The kernel does not tell, and nobody gets rid of it.
+            Part::Access => Ok(true),
+            Part::Promises => seccomp::is_in_force().or_cannot("ask for filters"),
+        };
+        match is_in_force {
+            Ok(true) => Standing::InForce,
+            Ok(false) => Standing::NoMore,
+            Err(error) => Standing::Unseen(error),
+        }
+    }
+}
+
+/// Tells it line by line, a line for each part that was asked for.
+#[inline(never)]
+pub fn tell(line: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    each(&mut |_, name, entry, standing| {
+        let asked = entry.asked.as_c_str().to_bytes();
+        let mut told = Told::new();
+        told.push(name.as_bytes());
+        match standing {
+            Standing::InForce => told.push(b": in force"),
+            Standing::NoMore => told.push(b": NOT in force any more"),
+            Standing::Unseen(error) => {
+                told.push(b": in force (as far as it can be asked: ");
+                told.push(error::told(error).as_bytes());
+                told.push(b")")
+            }
+            Standing::Missing => {
+                let why = entry.missing.as_ref();
+                told.push(b": MISSING (");
+                why.map(|(sentence, errno)| told.push(sentence.told(*errno).as_bytes()));
+                told.push(b")")
+            }
+        };
+        if !asked.is_empty() {
+            told.push(b": ");
+            told.push(asked);
+        }
+        line(told.as_bytes())
+    })
+}
+
+/// Those that were asked for and those that are in force, by the bits of their places in `PARTS`.
+pub fn bits() -> [u32; 2] {
+    let mut bits = [0; 2];
+    let _ = each(&mut |part, _, _, standing| {
+        let is_in_force = matches!(standing, Standing::InForce | Standing::Unseen(_));
+        let [asked, in_force] = &mut bits;
+        *asked |= 1 << part as u32;
+        *in_force |= u32::from(is_in_force) << part as u32;
+        Ok(())
+    });
+    bits
+}
+
+type Each<'a> = &'a mut dyn FnMut(Part, &str, &Entry, &Standing) -> Result<()>;
+
+fn each(act: Each) -> Result<()> {
+    let report = REPORT.lock();
+    let Some(report) = report.as_ref() else { return Ok(()) };
+    for (&(part, name), entry) in PARTS.iter().zip(&report.entries) {
+        if let Some(entry) = entry {
+            act(part, name, entry, &report.standing(part, entry))?;
+        }
+    }
+    Ok(())
+}

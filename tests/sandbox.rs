@@ -1,0 +1,368 @@
+//! All that a daemon gives up in one call: what was taken away is tried and refused, what was kept works, and the
+//! report says what is so.
+
+mod common;
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    os::unix::fs::{PermissionsExt, chown},
+    path::PathBuf,
+    process::Command,
+};
+
+use common::{Daemon, Folder, command, is_root, program, read, run, skip, test_with, text};
+use nix::libc::{EACCES, EBUSY, EINVAL, ENOENT, ENOSYS, EPERM};
+
+const STRANGER: u32 = 65534;
+
+/// tests/programs/sandbox.c in a folder of the stranger's, beside the folder "d" with the file "f".
+struct Rig {
+    folder: Folder,
+    program: PathBuf,
+}
+
+/// valgrind does not know Landlock, and its own calls would be refused.
+fn is_filtered() -> bool {
+    test_with() != "valgrind"
+}
+
+impl Rig {
+    fn new() -> Self {
+        let folder = Folder::new();
+        let program = program(&folder, "sandbox");
+        fs::create_dir(folder.path("d")).unwrap();
+        fs::write(folder.path("d/f"), "text").unwrap();
+        if is_root() {
+            for path in [&folder.path(""), &folder.path("d"), &folder.path("d/f")] {
+                chown(path, Some(STRANGER), Some(STRANGER)).unwrap();
+            }
+            fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        Rig { folder, program }
+    }
+
+    fn command(&self, how: &str, options: &[&str], actions: &[&str]) -> Command {
+        let mut command = command(&self.program);
+        command.arg(how).args(options).arg("-").args(actions).current_dir(&self.folder);
+        command
+    }
+
+    #[track_caller]
+    fn said(&self, how: &str, options: &[&str], actions: &[&str]) -> String {
+        said(&mut self.command(how, options, actions))
+    }
+
+    /// The result of each action.
+    #[track_caller]
+    fn tried(&self, how: &str, options: &[&str], actions: &[&str]) -> BTreeMap<String, i64> {
+        results(&self.said(how, options, actions))
+    }
+}
+
+fn as_stranger(rig: &Rig) -> Command {
+    let user = STRANGER.to_string();
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid", &user, "--regid", &user, "--clear-groups"]).arg(&rig.program);
+    command.current_dir(&rig.folder);
+    command
+}
+
+#[track_caller]
+fn said(command: &mut Command) -> String {
+    let output = run(command);
+    let said = text(&output.stdout) + &text(&output.stderr);
+    assert!(output.status.code().is_some_and(|status| status < 2), "{output:?}");
+    said
+}
+
+#[track_caller]
+fn results(said: &str) -> BTreeMap<String, i64> {
+    let result = |line: &str| {
+        let (action, result) = line.rsplit_once(' ').unwrap();
+        (action.to_owned(), result.parse().unwrap_or_else(|_| panic!("{said}")))
+    };
+    said.lines().map(result).collect()
+}
+
+#[track_caller]
+fn assert_results<const N: usize>(said: &BTreeMap<String, i64>, expected: [(&str, i32); N]) {
+    for (action, result) in expected {
+        assert_eq!(said.get(action), Some(&i64::from(result)), "{action} of {said:?}");
+    }
+    assert_eq!(said.len(), N, "{said:?}");
+}
+
+const EVERYTHING: [&str; 5] = [
+    "limits=core=0 fsize=1M",
+    "user=65534",
+    "umask=027",
+    "access=r:d",
+    "promises=stdio rpath inet proc exec",
+];
+
+#[test]
+fn all_is_given_up_in_one_call() {
+    if !is_root() {
+        return skip("needs root, which is given up");
+    }
+    if !is_filtered() {
+        return;
+    }
+    let expected = [
+        ("read:d/f", 0),
+        ("read:/etc/passwd", EACCES),
+        ("write:d/f", EPERM),
+        ("make:d/g", EPERM),
+        ("bind:1", EACCES),
+        ("exec:/bin/true", EACCES),
+        ("root", EPERM),
+        ("namespace", EPERM),
+        ("trace", EPERM),
+        ("dumpable", 0),
+        ("nnp", 1),
+        ("uid", STRANGER as i32),
+        ("size", 1 << 20),
+        ("core", 0),
+        ("umask", 0o027),
+    ];
+    let rig = Rig::new();
+    assert_results(&rig.tried("now", &EVERYTHING, &expected.map(|(action, _)| action)), expected);
+}
+
+#[test]
+fn any_user_may_give_up_the_rest() {
+    if !is_root() {
+        return skip("needs root to become a user");
+    }
+    if !is_filtered() {
+        return;
+    }
+    let rig = Rig::new();
+    let actions = ["read:d/f", "read:/etc/passwd", "write:d/f", "bind:1", "nnp", "uid"];
+    let mut command = as_stranger(&rig);
+    command.env("ASAN_OPTIONS", "detect_leaks=0"); // which needs /proc
+    command.args(["now", "access=rw:d", "promises=stdio rpath wpath", "-"]).args(actions);
+    assert_results(
+        &results(&said(&mut command)),
+        [
+            ("read:d/f", 0),
+            ("read:/etc/passwd", EACCES),
+            ("write:d/f", 0),
+            ("bind:1", EPERM),
+            ("nnp", 1),
+            ("uid", STRANGER as i32),
+        ],
+    );
+}
+
+#[test]
+fn without_options_nothing_is_dumped_and_nothing_is_gained() {
+    let rig = Rig::new();
+    let actions = ["dumpable", "nnp", "core", "read:d/f", "exec:/bin/true"];
+    let said = rig.tried("now", &[], &actions);
+    let expected =
+        [("dumpable", 0), ("nnp", 1), ("core", 0), ("read:d/f", 0), ("exec:/bin/true", 0)];
+    assert_results(&said, expected);
+    assert_eq!(rig.tried("now", &["allow_dumps"], &["dumpable"])["dumpable"], 1);
+}
+
+#[test]
+fn the_report_says_what_was_asked_and_what_is_so() {
+    if !is_root() {
+        return skip("needs root, which is given up");
+    }
+    let rig = Rig::new();
+    let said = rig.said("now", &["limits=core=0 fsize=1M", "user=65534"], &["report"]);
+    let expected = "limits: in force: core=0 fsize=1M\n\
+        privileges: in force: user=65534 capabilities=none\n\
+        no new privileges: in force\n\
+        no dumps: in force\n\
+        asked 71 missing 0\n";
+    assert_eq!(said, expected);
+    if is_filtered() {
+        let said = rig.said("now", &["access=r:d", "promises=stdio"], &["report"]);
+        let expected = "limits: in force: core=0\n\
+            no new privileges: in force\n\
+            no dumps: in force\n\
+            access: in force: r:d\n\
+            promises: in force: stdio\n\
+            asked 1e1 missing 0\n";
+        assert_eq!(said, expected);
+    }
+    assert_eq!(rig.said("act", &[], &["report"]), "asked 0 missing 0\n");
+}
+
+/// As a kernel without it answers: strict, best effort.
+#[test]
+fn what_the_kernel_lacks_is_an_error_or_is_left_out_and_told() {
+    if !test_with().is_empty() {
+        return; // strace would show the tool's calls
+    }
+    let rig = Rig::new();
+    let with = |inject: &str, options: &[&str], actions: &[&str]| {
+        let mut command = Command::new("strace");
+        command.args(["-qq", "-o", "/dev/null", "-e", &format!("inject={inject}")]);
+        command.arg(&rig.program).arg("now").args(options).arg("-").args(actions);
+        said(command.current_dir(&rig.folder))
+    };
+    let no_landlock = "this kernel has no Landlock: it is older than Linux 5.13, or built without";
+    let no_seccomp = "cannot promise: this kernel has no filters of system calls (seccomp)";
+    for (call, errno, why, name, option) in [
+        ("landlock_create_ruleset", "ENOSYS", no_landlock, "access", "access=r:d"),
+        ("seccomp", "EINVAL", no_seccomp, "promises", "promises=stdio rpath"),
+    ] {
+        let inject = format!("{call}:error={errno}");
+        assert_eq!(with(&inject, &[option], &["nnp"]), format!("refused {ENOSYS} {why}\n"));
+        let said = with(&inject, &["best_effort", option], &["report", "read:/etc/passwd"]);
+        let asked = option.split_once('=').unwrap().1;
+        assert!(said.contains(&format!("{name}: MISSING ({why}): {asked}\n")), "{said}");
+        assert!(said.contains("no dumps: in force\n"), "{said}");
+        assert!(said.ends_with("read:/etc/passwd 0\n"), "{said}");
+    }
+}
+
+#[test]
+fn a_mistake_is_an_error_and_nothing_has_changed() {
+    let rig = Rig::new();
+    for (options, errno, sentence) in [
+        (&["limits=core=x"][..], EINVAL, "cannot use the limit core=x: that is no amount"),
+        (&["promises=stdio fish"], EINVAL, "cannot promise fish: there is no such word"),
+        (&["access=rz:d"], EINVAL, ""),
+        (&["access=r:nowhere"], ENOENT, ""),
+        (&["user=nobody-at-all"], EINVAL, "cannot use user nobody-at-all: there is no such user"),
+        (&["umask=7777"], EINVAL, "umask is out of range"),
+        (&["otherwise=1"], EINVAL, "otherwise is given, but no promises"),
+        (&["promises=stdio", "otherwise=7"], EINVAL, ""),
+        (&["cgroup_limits=pids.max=1"], EINVAL, "cgroup_limits is given, but no cgroup"),
+        (&["cgroup=a/b"], EINVAL, "cannot name a cgroup \"a/b\": it takes one name, without /"),
+    ] {
+        if options[0].starts_with("access") && !is_filtered() {
+            continue;
+        }
+        for effort in [&[][..], &["best_effort"]] {
+            let said = rig.said("now", &[effort, options].concat(), &[]);
+            assert!(
+                said.starts_with(&format!("refused {errno} {sentence}")),
+                "{options:?}: {said}"
+            );
+        }
+        // As an option of others, too.
+        for how in ["daemon", "run"] {
+            let said = rig.said(how, options, &[]);
+            assert!(
+                said.starts_with(&format!("refused {errno} {sentence}")),
+                "{options:?}: {said}"
+            );
+        }
+        assert!(!rig.folder.path("d.pid").exists());
+    }
+}
+
+#[test]
+fn other_threads_do_not_stay_free() {
+    if !is_filtered() {
+        return;
+    }
+    let rig = Rig::new();
+    let said = rig.said("now", &["thread", "access=r:d"], &[]);
+    assert!(said.starts_with(&format!("refused {EBUSY} ")), "{said}");
+    // What the kernel brings to them all is brought to them all.
+    let said = rig.tried("now", &["thread", "promises=stdio"], &["nnp", "read:d/f"]);
+    assert_results(&said, [("nnp", 1), ("read:d/f", EPERM)]);
+}
+
+/// A daemon of `command`, which serves until it is stopped.
+fn start(rig: &Rig, options: &[&str], actions: &[&str]) -> Daemon {
+    assert_eq!(rig.said("daemon", options, actions), "");
+    Daemon::of(&rig.folder.path("d.pid"))
+}
+
+#[test]
+fn a_daemon_starts_in_its_sandbox() {
+    if !is_root() {
+        return skip("needs root, which is given up");
+    }
+    let rig = Rig::new();
+    let options = if is_filtered() {
+        vec!["user=65534", "access=rwc:.", "promises=stdio rpath wpath cpath fattr unix"]
+    } else {
+        vec!["user=65534"]
+    };
+    let actions = ["uid", "dumpable", "read:/etc/shadow", "root", "report"];
+    let daemon = start(&rig, &options, &actions);
+    let out = read(&rig.folder.path("out"));
+    for line in [
+        "uid 65534\n",
+        "dumpable 0\n",
+        &format!("read:/etc/shadow {EACCES}\n"),
+        &format!("root {EPERM}\n"),
+        " missing 0\n",
+    ] {
+        assert!(out.contains(line), "{line}: {out}");
+    }
+    // Its control socket, which is opened in the sandbox, tells the same.
+    let status = common::control::Client::new(&rig.folder.path("d.ctl")).ask("status").ok();
+    assert!(
+        status.contains("\nsandbox: privileges: in force: user=65534 capabilities=none\n"),
+        "{status}"
+    );
+    daemon.stop();
+    // The folder is the user's, so that they could be removed.
+    assert!(!rig.folder.path("d.pid").exists());
+    assert!(!rig.folder.path("d.ctl").exists());
+}
+
+/// Found only in the new process.
+#[test]
+fn a_start_that_cannot_be_confined_is_a_failure_of_the_caller() {
+    if !is_root() {
+        return skip("needs root to become a user");
+    }
+    let rig = Rig::new();
+    let mut command = as_stranger(&rig);
+    let said = said(command.args(["daemon", "user=daemon", "-"]));
+    let expected = format!("refused {EPERM} cannot change the group: ");
+    assert!(said.starts_with(&expected), "{said}");
+    assert!(!rig.folder.path("d.pid").exists());
+}
+
+#[test]
+fn a_command_runs_in_its_sandbox_and_its_parent_does_not() {
+    let rig = Rig::new();
+    let mut options = vec!["umask=027", "limits=core=0 fsize=1M"];
+    let mut expected =
+        vec![("read:d/f", 0), ("umask", 0o027), ("size", 1 << 20), ("core", 0), ("nnp", 1)];
+    if is_root() {
+        options.push("user=65534");
+        expected.extend([("uid", STRANGER as i32), ("root", EPERM)]);
+    }
+    if test_with().is_empty() {
+        options.extend(["access=rx:/ rx:d", "promises=stdio rpath exec"]);
+        expected.extend([("write:d/f", EPERM), ("namespace", EPERM)]);
+    }
+    let actions: Vec<_> = expected.iter().map(|(action, _)| *action).collect();
+    let mut said = rig.tried("run", &options, &actions);
+    assert_eq!(said.remove("status"), Some(0), "{said:?}");
+    let expected: BTreeMap<_, _> = expected
+        .iter()
+        .map(|(action, result)| ((*action).to_owned(), i64::from(*result)))
+        .collect();
+    assert_eq!(said, expected);
+}
+
+#[test]
+fn a_command_that_may_not_be_executed_is_an_error() {
+    if !test_with().is_empty() {
+        return; // the program itself would need more
+    }
+    let rig = Rig::new();
+    for options in ["promises=stdio rpath", "access=r:d"] {
+        let said = rig.said("run", &[options], &["nnp"]);
+        let refused = if options.starts_with("access") { EACCES } else { EPERM };
+        assert!(said.starts_with(&format!("refused {refused} cannot run ")), "{said}");
+    }
+    // Others of its kind have the group; the sentence is that of the sandbox.
+    let said = rig.said("run", &["limits=fsize=1:2 fsize=3"], &["nnp"]);
+    assert!(said.contains("this limit was there before"), "{said}");
+}
