@@ -16,6 +16,7 @@ pub mod machine;
 pub mod namespace;
 pub mod pidfile;
 pub mod rig;
+pub mod sandbox;
 pub mod scanner;
 pub mod syslogd;
 
