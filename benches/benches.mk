@@ -103,7 +103,7 @@ bench-stop: stage
 # What a promise costs each system call: see seccomp.c for how to read it.
 bench-seccomp: stage
 	@mkdir -p $(BENCHES)
-	$(BENCH_CC) $(if $(call bench_has,seccomp),-DHAS_LIBSECCOMP) benches/seccomp.c benches/measure.c \
+	$(BENCH_CC) -DPROMISES='"$(CURDIR)/docs/promises.md"' $(if $(call bench_has,seccomp),-DHAS_LIBSECCOMP) benches/seccomp.c benches/measure.c \
 	    -o $(BENCHES)/seccomp $(BENCH_RSD) $(if $(call bench_has,seccomp),-lseccomp)
 	@echo "$$(uname -srm), $$(nproc) CPUs, load $$(cut -d ' ' -f 1-3 /proc/loadavg)"
 	$(BENCHES)/seccomp

@@ -19,6 +19,7 @@ use self::{
 use crate::{
     error::{Error, OrCannot, Result},
     sys::{
+        file,
         memory::Buffer,
         process::Scope,
         seccomp::{self, Installed},
@@ -111,6 +112,12 @@ impl Promises {
                 if let Some(recorder) = &self.recorder {
                     seccomp::send_descriptor(recorder.as_fd(), listener.as_fd())
                         .or_cannot("reach the process that records")?;
+                    // That of a daemon is another one by now.
+                    let stderr = file::borrowed(2).ok_or(Errno::EBADF);
+                    if stderr.and_then(|fd| seccomp::send_descriptor(recorder.as_fd(), fd)).is_err()
+                    {
+                        let _ = socket::send(recorder.as_fd(), b"x"); // it waits for one
+                    }
                 }
             }
             Ok(Installed::Differs(thread)) => {

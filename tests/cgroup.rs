@@ -163,3 +163,19 @@ fn whatever_fails_all_is_in_force_or_nothing() {
 fn what_the_kernel_only_says_is_not_believed() {
     tampered("retval=1", "write|mkdirat|fstatfs", 5);
 }
+
+/// With rsd_sandbox(), which also drops what it needs for it.
+#[test]
+fn a_sandbox_has_its_group_and_leaves_root_after_that() {
+    let folder = Folder::new();
+    let program = program(&folder, "sandbox");
+    let script = format!(
+        "echo text >f; {} now cgroup=box 'cgroup_limits=memory.max=64M pids.max=3' user=65534 - uid exec:/bin/true report
+        cat /sys/fs/cgroup/box/pids.max /sys/fs/cgroup/box/memory.max",
+        program.display()
+    );
+    let Some(printed) = in_kernel(&folder, &[], &script) else { return };
+    let expected = "uid 65534\nexec:/bin/true 0\nlimits: in force: core=0\ncgroup: in force: box memory.max=64M pids.max=3\n";
+    assert!(printed.starts_with(expected), "{printed}");
+    assert!(printed.contains(" missing 0\n3\n67108864\n"), "{printed}");
+}

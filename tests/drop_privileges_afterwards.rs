@@ -10,7 +10,8 @@ use std::{
 };
 
 use common::{
-    Folder, command, control::Client, foreground::Foreground, is_root, program, read, skip, until,
+    Folder, command, control::Client, foreground::Foreground, is_root, program, read, skip,
+    test_with, until,
 };
 use nix::sys::signal::Signal;
 
@@ -120,4 +121,60 @@ fn within_another_root_directory_pid_file_and_socket_are_served_and_removed_wher
         assert_eq!(rig.names(), ["d.log"], "{options:?}");
         assert_eq!(fs::read_dir(rig.folder.path("jail")).unwrap().count(), 0);
     }
+}
+
+/// What a daemon that logs, rotates and is asked needs, and nothing else.
+const PROMISES: &str = "promises=stdio rpath wpath cpath fattr unix";
+
+#[test]
+fn in_a_sandbox_too_where_its_folder_is_allowed() {
+    if test_with() == "valgrind" {
+        return; // which knows no Landlock, and whose own calls are refused
+    }
+    let Some(rig) = Rig::of(1) else { return };
+    let daemon = rig.start(&["user=daemon", "access=rwc:run", PROMISES]);
+    let status = || Client::new(&rig.path("control")).ask("status").ok();
+    let lines = status();
+    for line in [
+        "sandbox: access: in force: rwc:run\n",
+        "sandbox: promises: in force: stdio rpath",
+        "sandbox: privileges: in force: user=daemon ",
+    ] {
+        assert!(lines.contains(line), "{line}: {lines}");
+    }
+    rig.fill();
+    rig.fill();
+    assert_eq!(rig.lines(), (0..200).collect::<Vec<_>>());
+    assert!(rig.path("d.log.3").exists());
+
+    // Reopened by the signal, as after logrotate.
+    fs::rename(rig.path("d.log"), rig.path("d.log.moved")).unwrap();
+    daemon.process.signal(Signal::SIGUSR1);
+    until("it is reopened", || rig.path("d.log").exists());
+
+    daemon.process.signal(Signal::SIGHUP);
+    until("it has reloaded", || status().contains("reloads: 1\n"));
+    Client::new(&rig.path("control")).ask("reload").ok();
+    assert!(status().contains("reloads: 2\n"));
+    daemon.stop();
+    let left = rig.names();
+    assert!(left.iter().all(|name| name.starts_with("d.log")), "{left:?}");
+}
+
+/// What was open is written on; what has to be opened anew, made or removed is not.
+#[test]
+fn in_a_sandbox_without_files_the_log_is_written_on_and_the_rest_stays() {
+    if test_with() == "valgrind" {
+        return;
+    }
+    let Some(rig) = Rig::of(1) else { return };
+    let daemon = rig.start(&["user=daemon", "promises=stdio unix"]);
+    rig.fill();
+    daemon.process.signal(Signal::SIGUSR1);
+    rig.fill();
+    assert_eq!(rig.lines(), (0..200).collect::<Vec<_>>());
+    Client::new(&rig.path("control")).ask("reload").ok();
+    daemon.stop();
+    assert_eq!(rig.names(), ["control", "control.lock", "d.log", "d.pid"]);
+    assert_eq!(read(&rig.path("d.pid")), "");
 }

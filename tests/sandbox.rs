@@ -3,14 +3,14 @@
 
 mod common;
 
-use std::{collections::BTreeMap, process::Command};
+use std::{collections::BTreeMap, ffi::OsStr, process::Command};
 
 use common::{
-    Daemon, is_root, read,
-    sandbox::{Rig, STRANGER, as_stranger, results, said},
-    skip, test_with,
+    Daemon, is_root, read, run,
+    sandbox::{Rig, STRANGER, as_stranger, as_user, results, said},
+    skip, test_with, until,
 };
-use nix::libc::{EACCES, EBUSY, EINVAL, ENOENT, ENOSYS, EPERM};
+use nix::libc::{EACCES, EBUSY, EINVAL, ENOENT, ENOSYS, EPERM, SIGSYS};
 
 /// valgrind does not know Landlock, and its own calls would be refused.
 fn is_filtered() -> bool {
@@ -297,4 +297,80 @@ fn a_command_that_may_not_be_executed_is_an_error() {
     // Others of its kind have the group; the sentence is that of the sandbox.
     let said = rig.said("run", &["limits=fsize=1:2 fsize=3"], &["nnp"]);
     assert!(said.contains("this limit was there before"), "{said}");
+}
+
+#[test]
+fn a_command_that_breaks_its_promise_is_killed_and_that_is_told() {
+    if !test_with().is_empty() {
+        return; // the tools' own calls are not promised
+    }
+    let rig = Rig::new();
+    let options = ["promises=stdio rpath exec", "otherwise=1"];
+    let said = rig.tried("run", &options, &["nnp", "namespace", "uid"]);
+    assert_eq!(said["status"], i64::from(SIGSYS));
+}
+
+/// Under the name of a daemon, and to where its output goes.
+#[test]
+fn what_a_daemon_needs_is_recorded() {
+    if !test_with().is_empty() {
+        return; // the tools' own calls would be, too
+    }
+    let rig = Rig::new();
+    let options = ["promises=stdio", "otherwise=2"];
+    let daemon = start(&rig, &options, &["read:d/f", "namespace"]);
+    daemon.stop();
+    let told = "promises: stdio rpath wpath cpath fattr unix; no word gives: unshare\n";
+    until("it is told", || read(&rig.folder.path("out")).contains(told));
+    let said =
+        rig.said("run", &["promises=stdio rpath exec", "otherwise=2"], &["read:d/f", "write:d/f"]);
+    assert!(said.contains("write:d/f 0\n"), "{said}");
+    assert!(said.contains("promises: stdio rpath wpath"), "{said}");
+}
+
+#[test]
+fn root_of_a_user_namespace_is_confined_as_anybody() {
+    if !is_filtered() {
+        return;
+    }
+    if !is_root() {
+        return skip("needs root to become a user who is it only there");
+    }
+    let rig = Rig::new();
+    let in_namespace = |program: &OsStr| {
+        let mut command = as_user(&rig, "unshare".as_ref());
+        command
+            .args(["--user", "--map-root-user"])
+            .arg(program)
+            .env("ASAN_OPTIONS", "detect_leaks=0");
+        command
+    };
+    if !run(&mut in_namespace("true".as_ref())).status.success() {
+        return skip("users may not make user namespaces here");
+    }
+    let actions = [
+        "uid",
+        "read:d/f",
+        "read:/etc/passwd",
+        "write:d/f",
+        "bind:1",
+        "root",
+        "namespace",
+        "report",
+    ];
+    let mut command = in_namespace(rig.program.as_ref());
+    command.args(["now", "access=r:d", "promises=stdio rpath", "-"]).args(actions);
+    let said = said(&mut command);
+    for line in ["uid 0\n", "read:d/f 0\n", "asked 1e1 missing 0\n"] {
+        assert!(said.contains(line), "{line}{said}");
+    }
+    for (action, errno) in [
+        ("read:/etc/passwd", EACCES),
+        ("write:d/f", EPERM),
+        ("bind:1", EPERM),
+        ("root", EPERM),
+        ("namespace", EPERM),
+    ] {
+        assert!(said.contains(&format!("{action} {errno}\n")), "{action}: {said}");
+    }
 }

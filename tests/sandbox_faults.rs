@@ -54,9 +54,8 @@ fn whatever_fails_nobody_is_told_success_who_is_not_confined() {
     ] {
         let mut refused = 0;
         for call in CALLS {
-            for errno in ["EPERM", "EINVAL"] {
-                let whole = (1..=12).chain((13..).step_by(17));
-                for when in whole {
+            for (errno, step) in [("EPERM", 17), ("EINVAL", 1000)] {
+                for when in (1..=8).step_by(1 + step / 500).chain((9..).step_by(step)) {
                     let inject = format!("{call}:error={errno}:when={when}");
                     let (was_injected, said) = injected(&rig, how, &[access, promises], &inject);
                     if !was_injected {
@@ -70,7 +69,7 @@ fn whatever_fails_nobody_is_told_success_who_is_not_confined() {
                 }
             }
         }
-        assert!(refused > 100, "{how}: {refused}");
+        assert!(refused > 60, "{how}: {refused}");
     }
 }
 

@@ -38,6 +38,9 @@ pub fn run(socket: BorrowedFd, promised: Words) {
     // What the program had open is closed by now.
     let _ = socket::send(socket, b"x");
     let Some(listener) = seccomp::receive_descriptor(socket) else { return };
+    if let Some(stderr) = seccomp::receive_descriptor(socket) {
+        let _ = file::duplicate_to(stderr.as_fd(), 2);
+    }
     file::close(3);
     let mut recorder = Recorder {
         promised: promised.or(EXIT),

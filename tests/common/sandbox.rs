@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    ffi::OsStr,
     fs,
     os::unix::fs::{PermissionsExt, chown},
     path::PathBuf,
@@ -52,9 +53,14 @@ impl Rig {
 }
 
 pub fn as_stranger(rig: &Rig) -> Command {
+    as_user(rig, rig.program.as_ref())
+}
+
+/// Another program as the stranger.
+pub fn as_user(rig: &Rig, program: &OsStr) -> Command {
     let user = STRANGER.to_string();
     let mut command = Command::new("setpriv");
-    command.args(["--reuid", &user, "--regid", &user, "--clear-groups"]).arg(&rig.program);
+    command.args(["--reuid", &user, "--regid", &user, "--clear-groups"]).arg(program);
     command.current_dir(&rig.folder);
     command
 }
