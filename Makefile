@@ -120,8 +120,8 @@ demo: examples
 stage: all
 	@$(MAKE) --no-print-directory install DESTDIR= PREFIX=$(STAGE) LIBDIR=$(STAGE)/lib >/dev/null
 
-PACKAGES := binutils g++ gcc libbsd-dev libdaemon-dev libevent-dev libglib2.0-dev libyaml-dev logrotate musl-tools nmap pkgconf \
-    rsyslog strace systemd user-mode-linux util-linux valgrind
+PACKAGES := binutils busybox g++ gcc libbsd-dev libdaemon-dev libevent-dev libglib2.0-dev libyaml-dev logrotate musl-tools nmap pkgconf \
+    rsyslog runit s6 strace systemd user-mode-linux util-linux valgrind
 
 deps:
 	@echo "installing with apt-get what the tests use: $(PACKAGES)"

@@ -60,6 +60,11 @@
  */
 #define RSD_SANDBOX(...) \
     (&(const struct rsd_sandbox_options){ .size = sizeof(struct rsd_sandbox_options), __VA_ARGS__ })
+/**
+ * The same for rsd_listen(): rsd_listen(RSD_SOCKET(.name = "http", .address = "8080")).
+ */
+#define RSD_SOCKET(...) \
+    (&(const struct rsd_socket_options){ .size = sizeof(struct rsd_socket_options), __VA_ARGS__ })
 #endif
 
 /**
@@ -121,6 +126,26 @@
  * rsd_options.stdio: stdin at once, stdout and stderr when rsd_ready() is called.
  */
 #define RSD_STDIO_KEEP_UNTIL_READY 3
+
+/**
+ * rsd_options.foreground: the daemon is a new process, and the one that called leaves when it is ready.
+ */
+#define RSD_BACKGROUND 0
+
+/**
+ * rsd_options.foreground: no fork, no session; everything else happens. For a terminal, or a supervisor.
+ */
+#define RSD_FOREGROUND 1
+
+/**
+ * rsd_options.foreground: in the foreground where whoever executed this very process waits for it itself, else in the
+ * background; rsd_ready() logs which and why (LOG_INFO), if there is a log. That is, in this order: as process
+ * 1; with notify_fd; executed by systemd (SYSTEMD_EXEC_PID, since its version 248), unless the unit has a PIDFile=, which
+ * a daemon in the background is to write; with sockets passed to it (LISTEN_PID); with NOTIFY_SOCKET and no
+ * SYSTEMD_EXEC_PID. Others set nothing to know them by: in a script for runit or for systemd with Type=forking and no
+ * PIDFile= say what is wanted.
+ */
+#define RSD_AUTOMATIC 2
 
 /**
  * rsd_stop_daemon(): a daemon that has not ended after the timeout is killed (SIGKILL).
@@ -220,6 +245,11 @@
  * for SIGTERM and SIGINT ends the process at once (SA_RESETHAND).
  */
 #define RSD_SIGNAL_SECOND_ENDS 2
+
+/**
+ * The first descriptor that a service manager passes.
+ */
+#define RSD_LISTEN_FDS_START 3
 
 /**
  * Capabilities: bit N is number N.
@@ -500,7 +530,7 @@ struct rsd_options {
      */
     unsigned int log_file_mode;
     /**
-     * Not 0: no fork, no session; everything else happens. For a terminal, or a supervisor.
+     * RSD_BACKGROUND, RSD_FOREGROUND or RSD_AUTOMATIC.
      */
     int foreground;
     /**
@@ -555,6 +585,10 @@ struct rsd_options {
      * nothing.
      */
     const struct rsd_sandbox_options *sandbox;
+    /**
+     * Where a supervisor as s6 waits for a newline (notification-fd): from rsd_ready(), which then closes it. 0: nowhere.
+     */
+    int notify_fd;
 };
 
 /**
@@ -835,6 +869,42 @@ struct rsd_signal_info {
      * still to be delivered is one with it, except for real-time signals.
      */
     unsigned int count;
+};
+
+/**
+ * A socket that rsd_listen() is to have. What is left out (0, NULL) has its default. Write it with RSD_SOCKET(),
+ * which fills in the size.
+ */
+struct rsd_socket_options {
+    /**
+     * sizeof(struct rsd_socket_options)
+     */
+    size_t size;
+    /**
+     * What FileDescriptorName= of the socket unit says. NULL: the first that was passed and is of this type.
+     */
+    const char *name;
+    /**
+     * Where, as ListenStream= of systemd.socket(5) has it: "80" is that port of all addresses, IPv6 and IPv4;
+     * "127.0.0.1:80", "[::1]:80"; a path; "@" and an abstract name. NULL: only what was passed.
+     */
+    const char *address;
+    /**
+     * SOCK_STREAM, SOCK_DGRAM or SOCK_SEQPACKET. 0: SOCK_STREAM.
+     */
+    int type;
+    /**
+     * How many clients may wait for accept(2), less where the kernel's limit is. 0: 4096.
+     */
+    int backlog;
+    /**
+     * The permissions of a path, whatever the umask. 0: 0600.
+     */
+    unsigned int mode;
+    /**
+     * Its owner, by name or number, with the group of that user. NULL: who this process is.
+     */
+    const char *owner;
 };
 
 
@@ -1131,6 +1201,7 @@ void rsd_free_result(struct rsd_result *result);
  *     --pidfile PATH   another pid file, as of rsd_options.pidfile; also --pidfile=PATH
  *     --user USER      another user to become
  *     --foreground     start without going into the background
+ *     --background     start in the background, also where foreground = RSD_AUTOMATIC would not
  *     --help           tell all this
  *
  * They are taken out of argv, and argc is made less. The rest stays in its order for the program; an
@@ -1441,7 +1512,10 @@ int daemonize(const char *pidfile);
  * rsd_fail(), dies, or takes longer than ready_timeout_ms. So the program can bind sockets, read
  * its configuration and give up privileges in between, and whoever started it learns how that went.
  *
- * With foreground there is no fork: the call returns 0 or -1 in the process that called, which
+ * If it fails, a service manager (NOTIFY_SOCKET) is told why (STATUS, ERRNO). Sockets that were passed
+ * (rsd_listen_fds()) are still there afterwards.
+ *
+ * In the foreground there is no fork: the call returns 0 or -1 in the process that called, which
  * after -1 may be half way and must end.
  *
  * @param options  RSD_OPTIONS(...), or a struct whose size member is set; NULL: all defaults
@@ -1460,18 +1534,26 @@ int daemonize(const char *pidfile);
 int rsd_daemonize(const struct rsd_options *options);
 
 /**
- * Say that the daemon is ready: the process that called rsd_daemonize() leaves with status 0.
+ * Say that the daemon is ready, to all who wait: the process that called rsd_daemonize() leaves with status 0, the
+ * service manager (NOTIFY_SOCKET, "READY=1") and a supervisor on notify_fd (a newline) go on.
  *
  * Call it when the daemon does its work: sockets bound, configuration read, privileges given up.
- * A pid file that was to wait for this appears, and so do kept stdout and stderr go to their place.
- * Without rsd_daemonize() and when called again it does nothing.
+ * A pid file that was to wait for this appears, and so do kept stdout and stderr go to their place. From now on
+ * rsd_wait() and rsd_dispatch() feed the watchdog of the service manager (WatchdogSec=), if it has one.
+ *
+ * In the background it is the process that called that tells the manager, with the daemon as MAINPID, and it
+ * leaves when the manager has read that: a service of Type=notify may go into the background. If the manager
+ * cannot be told there, that process says so on stderr, and leaves with status 0 all the same.
+ *
+ * Without rsd_daemonize() the manager alone is told. When called again it does nothing.
  *
  * @return 0, or -1 with errno set, and the daemon should end (rsd_fail(1, rsd_last_error())):
  *         ECANCELED  whoever started the daemon is gone, and the pid file is removed; or rsd_fail()
  *                    was called before
  *         EPERM      called in a child of the daemon
  *         EBADF      the program has closed descriptors of this library
- *         or, with RSD_PIDFILE_AT_READY, any errno of lock_pidfile()
+ *         or, with RSD_PIDFILE_AT_READY, any errno of lock_pidfile(); in the foreground, any of
+ *         rsd_notify(), and of write(2) to notify_fd
  *
  * Thread-safe. Not async-signal-safe. Since 0.1.
  */
@@ -1483,8 +1565,8 @@ int rsd_ready(void);
  * The pid file is removed. The process that called rsd_daemonize() writes "NAME: TEXT" to its
  * stderr, waits until the daemon has ended and leaves with the status; a daemon that is still there
  * after 10 seconds is killed. In the foreground the text goes to stderr. After rsd_ready() nobody
- * waits any more, and only the pid file is removed. Without rsd_daemonize(), and in a child of the
- * daemon, nothing happens. The call does not end the process.
+ * waits any more, and only the pid file is removed. The service manager is told both (STATUS, EXIT_STATUS), also
+ * without rsd_daemonize(). In a child of the daemon nothing happens. The call does not end the process.
  *
  * @param status  1 to 255; anything else counts as 1
  * @param text    one line; NULL: none. Longer than 4096 bytes is cut.
@@ -1492,7 +1574,8 @@ int rsd_ready(void);
  *
  * Thread-safe. Not async-signal-safe. Since 0.1.
  */
-int rsd_fail(int status, const char *text);
+int rsd_fail(int status,
+             const char *text);
 
 /**
  * Read a switch from the environment.
@@ -1854,7 +1937,7 @@ int rsd_log_crashes(void);
  * The descriptor for the program's own event loop (poll, epoll, libevent, GLib).
  *
  * It is readable when anything in this library wants attention: a flagged signal, a child that is
- * watched, a command that runs, a client of the control socket. Then call rsd_dispatch(). Do nothing else with it: it is no file, and
+ * watched, a command that runs, a client of the control socket, the watchdog of the service manager. Then call rsd_dispatch(). Do nothing else with it: it is no file, and
  * belongs to the library, which keeps it open. It is close-on-exec.
  *
  * A forked child has to ask again: its descriptor is another one. daemonize() forks, too: ask after
@@ -1873,6 +1956,10 @@ int rsd_fd(void);
  *
  * Callbacks are called from here, from nowhere else. One call does a bounded part of the work: if
  * more is left, rsd_fd() stays readable. Without need it does nothing.
+ *
+ * Where the service manager has a watchdog (WATCHDOG_USEC), it is told from here, and from rsd_wait(), at half of its
+ * time, and from nowhere else: a loop that does not come back here is a daemon that hangs. Once a signal has raised
+ * the flag of SIGTERM, SIGINT or SIGQUIT the manager is told that the daemon stops ("STOPPING=1").
  *
  * @return  RSD_SIGNAL_ARRIVED, RSD_CALLBACK_RAN, both or-ed together, or 0; or -1 with errno set
  *          as for rsd_fd()
@@ -1915,6 +2002,63 @@ int rsd_wait(int ms);
  * Not thread-safe: call it while the child has one thread. Not async-signal-safe. Since 0.1.
  */
 int rsd_after_fork(void);
+
+/**
+ * Tell the service manager something, as sd_notify(3) does: rsd_notify("STATUS=Compacting...").
+ *
+ * rsd_ready(), rsd_fail(), rsd_status(), rsd_begin_reload() and what follows it, the end of the daemon and, in
+ * rsd_wait() and rsd_dispatch(), the watchdog tell it already. This is for the rest, such as
+ * "EXTEND_TIMEOUT_USEC=10000000". The socket is the one that NOTIFY_SOCKET names when the library first looks,
+ * which rsd_daemonize() does: a path, "@" and an abstract name, or "vsock:CID:PORT" (also "vsock-stream:",
+ * "vsock-dgram:", "vsock-seqpacket:"). It stays open, and so works after chroot(2) and in a sandbox. By default
+ * (NotifyAccess=main) systemd listens to the main process of the service alone: in the background, to the daemon from
+ * rsd_ready() on.
+ *
+ * @param state  lines "NAME=VALUE", as in sd_notify(3)
+ * @return       1; 0 where no service manager waits; or -1 with errno set:
+ *               EINVAL        state is NULL or empty, or NOTIFY_SOCKET is no address
+ *               ENAMETOOLONG  NOTIFY_SOCKET is too long for an address
+ *               EAGAIN        the manager has not taken it in 5 seconds
+ *               or any errno of socket(2), connect(2), sendmsg(2)
+ *
+ * Thread-safe. Not async-signal-safe. Since 0.1.
+ */
+int rsd_notify(const char *state);
+
+/**
+ * Tell the service manager something about descriptors, which it gets copies of.
+ *
+ * For "FDSTORE=1\nFDNAME=NAME": systemd keeps them (FileDescriptorStoreMax=) and passes them to the next start of
+ * this service, where rsd_listen_fds() has them under that name. With vsock there are no descriptors.
+ *
+ * @param state  as for rsd_notify()
+ * @param fds    the descriptors, which stay open here
+ * @param count  how many, at most 253
+ * @return       as for rsd_notify(), and also:
+ *               EINVAL      fds is NULL, or count is more than 253
+ *               EBADF       one of fds is not open
+ *               EOPNOTSUPP  NOTIFY_SOCKET is a vsock
+ *
+ * Thread-safe. Not async-signal-safe. Since 0.1.
+ */
+int rsd_notify_fds(const char *state,
+                   const int *fds,
+                   size_t count);
+
+/**
+ * Wait until the service manager has read all that it was told before.
+ *
+ * For a process that ends right after it has told something: systemd finds the service of whoever told it by
+ * the process.
+ *
+ * @param timeout_ms  how long at most, in milliseconds; -1: for as long as it takes
+ * @return            1; 0 where no service manager waits; or -1 with errno set as for rsd_notify(), and also:
+ *                    ETIMEDOUT   it has not read it in that time
+ *                    EOPNOTSUPP  NOTIFY_SOCKET is a vsock
+ *
+ * Thread-safe. Not async-signal-safe. Since 0.1.
+ */
+int rsd_notify_barrier(int timeout_ms);
 
 #if !defined(RSDAEMON_NO_DROP_IN_NAMES)
 /**
@@ -2103,7 +2247,8 @@ int rsd_promise(const char *promises,
  *
  * Then rsd_commit_reload() says that the new one is in force, or rsd_abort_reload() that the old one still
  * is, and why. Whoever asked for the reload before this call, by the command reload of the control
- * socket, gets that outcome.
+ * socket, gets that outcome. A service manager (NOTIFY_SOCKET) is told that it begins ("RELOADING=1" with
+ * MONOTONIC_USEC) and that it is over ("READY=1"), with the reason as STATUS where it failed.
  *
  *     if (reload_flag) {
  *         reload_flag = 0;
@@ -2145,7 +2290,8 @@ int rsd_commit_reload(void);
 int rsd_abort_reload(const char *reason);
 
 /**
- * Say in one line how the daemon is doing, for the command status of the control socket.
+ * Say in one line how the daemon is doing, for the command status of the control socket and for the service manager
+ * (STATUS).
  *
  * @param text  copied; control characters become '?'. NULL or "": nothing
  * @return      0
@@ -2332,6 +2478,111 @@ int rsd_set_signal_options(int signo, unsigned int options);
  * Thread-safe. Not async-signal-safe. Since 0.1.
  */
 int rsd_next_signal(struct rsd_signal_info *info);
+
+/**
+ * How many descriptors the service manager has passed to this process: RSD_LISTEN_FDS_START and those behind it.
+ *
+ * As sd_listen_fds(3), and also after the forks of rsd_daemonize(), which looks before them whether they are meant
+ * for this process (LISTEN_PID, LISTEN_PIDFDID); call it before forks of your own. They become close-on-exec. After a
+ * restart, those that the manager kept (rsd_notify_fds()) are among them.
+ *
+ * @return  0 or more; or -1 with errno set:
+ *          EBADF   LISTEN_FDS tells of descriptors that are not open
+ *          ENOMEM  there is no memory
+ *
+ * Thread-safe. Not async-signal-safe. Since 0.1.
+ */
+int rsd_listen_fds(void);
+
+/**
+ * The name of a descriptor that was passed.
+ *
+ * @param fd  RSD_LISTEN_FDS_START or one behind it
+ * @return    what LISTEN_FDNAMES calls it, valid until the process ends; "unknown" where it has no name; NULL: it
+ *            was not passed
+ *
+ * Thread-safe. Not async-signal-safe. Since 0.1.
+ */
+const char *rsd_listen_fd_name(int fd);
+
+/**
+ * A socket to listen on: passed by whoever has started the daemon, or made here.
+ *
+ *     int http = rsd_listen(RSD_SOCKET(.name = "http", .address = "8080"));
+ *
+ * Looked for is, in this order, what was passed and not returned before: under the name, or at the address
+ * (rsd_listen_fds()); then stdin, if inetd(8) has passed it for all connections ("wait"). Where nothing was passed it
+ * is made: a port with SO_REUSEADDR; a path as rsd_open_control() does, so that of two daemons one fails, a stale
+ * socket is replaced, and it is removed when the process exits normally, with PATH.lock beside it.
+ * A type that does not fit is an error, whoever has made it.
+ *
+ * @param options  RSD_SOCKET(...), or a struct whose size member is set
+ * @return         a close-on-exec descriptor, which waits in accept(2) unless the manager passed another;
+ *                 or -1 with errno set:
+ *                 EINVAL       options is NULL or lacks its size; the address is none; type or backlog is out of
+ *                              range; or mode has other bits than permissions
+ *                 EPROTOTYPE   what was passed is of another type, or does not listen
+ *                 ENOTSOCK     what was passed under the name is no socket
+ *                 ENOENT       nothing was passed, and there is no address
+ *                 EADDRINUSE   somebody else listens there
+ *                 E2BIG        the options are of a newer version
+ *                 ENOTSOCK, EPERM, ... for a path as rsd_open_control()
+ *                 or any errno of socket(2), bind(2), listen(2)
+ *
+ * Thread-safe. Not async-signal-safe. Since 0.1.
+ */
+int rsd_listen(const struct rsd_socket_options *options);
+
+/**
+ * Whether a descriptor is such a socket, as sd_is_socket(3).
+ *
+ * @param fd         the descriptor
+ * @param family     AF_INET, AF_UNIX, ...; AF_UNSPEC (0): any
+ * @param type       SOCK_STREAM, ...; 0: any
+ * @param listening  1: it listens; 0: it does not; -1: either
+ * @return           1, 0, or -1 with errno set: EBADF
+ *
+ * Thread-safe. Async-signal-safe. Since 0.1.
+ */
+int rsd_is_socket(int fd, int family, int type, int listening);
+
+/**
+ * Whether a descriptor is such an Internet socket, as sd_is_socket_inet(3).
+ *
+ * @param fd         the descriptor
+ * @param family     AF_INET, AF_INET6; AF_UNSPEC (0): either
+ * @param type       SOCK_STREAM, ...; 0: any
+ * @param listening  1: it listens; 0: it does not; -1: either
+ * @param port       the port it is bound to; 0: any
+ * @return           1, 0, or -1 with errno set: EBADF; EINVAL: port is no port
+ *
+ * Thread-safe. Async-signal-safe. Since 0.1.
+ */
+int rsd_is_socket_inet(int fd, int family, int type, int listening, int port);
+
+/**
+ * Whether a descriptor is such a Unix socket, as sd_is_socket_unix(3).
+ *
+ * @param fd         the descriptor
+ * @param type       SOCK_STREAM, ...; 0: any
+ * @param listening  1: it listens; 0: it does not; -1: either
+ * @param path       the path it is bound to, or "@" and an abstract name; NULL: any
+ * @return           1, 0, or -1 with errno set: EBADF
+ *
+ * Thread-safe. Async-signal-safe. Since 0.1.
+ */
+int rsd_is_socket_unix(int fd, int type, int listening, const char *path);
+
+/**
+ * Whether a descriptor is a FIFO or a pipe, as sd_is_fifo(3).
+ *
+ * @param fd    the descriptor
+ * @param path  where the FIFO stands; NULL: anywhere
+ * @return      1, 0, or -1 with errno set: EBADF
+ *
+ * Thread-safe. Async-signal-safe. Since 0.1.
+ */
+int rsd_is_fifo(int fd, const char *path);
 
 /**
  * The version of the library that runs, which may be newer than the header's macros.

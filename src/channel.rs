@@ -16,14 +16,12 @@ pub(crate) const TEXT_MAX: usize = 4096;
 
 /// The word; with an error goes the sentence of its thread.
 pub enum Word<'a> {
-    Ready,
+    /// The daemon of this pid serves; how it is doing, in one line, or nothing.
+    Ready { pid: i32, status: &'a [u8] },
     /// The library failed in the daemon.
     Failed(Error),
     /// The program gave up, with a status and a text of its own.
-    GaveUp {
-        status: i32,
-        text: &'a [u8],
-    },
+    GaveUp { status: i32, text: &'a [u8] },
 }
 
 const READY: u8 = 1;
@@ -50,7 +48,7 @@ pub fn pair() -> Result<(OwnedFd, OwnedFd)> {
 pub fn send(daemon: BorrowedFd, word: &Word) -> nix::Result<()> {
     let sentence;
     let (kind, number, text): (u8, i32, &[u8]) = match word {
-        Word::Ready => (READY, 0, b""),
+        Word::Ready { pid, status } => (READY, *pid, status),
         Word::GaveUp { status, text } => (GAVE_UP, *status, text),
         Word::Failed(Error(errno)) => {
             sentence = error::sentence();
@@ -82,7 +80,7 @@ impl Message {
         let number = i32::from_ne_bytes([a, b, c, d]);
         let failed = || Error::new(Errno::from_raw(number), &[text]);
         Some(match kind {
-            READY => Word::Ready,
+            READY => Word::Ready { pid: number, status: text },
             GAVE_UP => Word::GaveUp { status: number, text },
             FAILED => Word::Failed(failed()),
             FAILED_LACKS_REASON => Word::Failed(failed().without_reason()),

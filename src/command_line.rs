@@ -15,6 +15,7 @@ use self::{
 use crate::{
     control::client,
     daemonize,
+    detach::Detach,
     error::{self, Line, OrCannot, Result},
     lifecycle,
     sys::{
@@ -79,7 +80,10 @@ pub fn run<'a>(
     start.name = Some(name);
     start.pidfile = asked.pidfile.or(start.pidfile);
     start.user = asked.user.or(start.user);
-    start.foreground |= asked.in_foreground || word == Word::Run;
+    start.detach = match asked.detach {
+        _ if word == Word::Run => Detach::Never,
+        detach => detach.unwrap_or(start.detach),
+    };
     let mut buffer = PathBuffer::new();
     let pidfile = match daemonize::pidfile_path(start.pidfile.unwrap_or_default(), &mut buffer) {
         Ok(pidfile) => pidfile,
@@ -125,7 +129,7 @@ impl Daemon<'_> {
             return None;
         };
         // In the foreground the daemon that was asked for does not run, although another one does.
-        if error.0 == Errno::EEXIST && !start.foreground {
+        if error.0 == Errno::EEXIST && !start.is_foreground() {
             let mut holder = None;
             error::keeping_sentence(|| holder = lifecycle::holder(self.pidfile).ok().flatten());
             if let Some(pid) = holder {

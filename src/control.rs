@@ -11,9 +11,8 @@ mod waiting;
 mod words;
 
 use core::ffi::{CStr, c_uint};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use nix::{errno::Errno, sys::stat::Mode};
+use nix::errno::Errno;
 
 pub use self::commands::{CommandCallback, Kind, enter};
 pub(crate) use self::words::WORDS_MAX;
@@ -28,9 +27,10 @@ use crate::{
     error::{self, Error, OrCannot, Result},
     poller, status,
     sys::{
-        process::{self, Own},
+        process::{AtExit, Own},
         stream::Peer,
     },
+    unix_socket,
 };
 
 /// A request of a client.
@@ -79,14 +79,9 @@ pub fn open(path: &CStr, mode: c_uint, owner: Option<&CStr>) -> Result<()> {
     if path.is_empty() || path == c"@" {
         return Err(Error::invalid("the path of the control socket is empty"));
     }
-    let mode = match mode {
-        0 => Mode::S_IRUSR | Mode::S_IWUSR,
-        mode => Mode::from_bits(mode)
-            .filter(|mode| listener::all_permissions().contains(*mode))
-            .ok_or_else(|| Error::invalid("the mode has other bits than permissions"))?,
-    };
+    let mode = unix_socket::mode(mode)?;
     poller::fd()?;
-    close_at_exit()?;
+    AT_EXIT.register().or_cannot("register an exit handler")?;
     status::begin();
     CLIENTS.with(|clients| {
         if clients.listener.is_some() {
@@ -117,13 +112,7 @@ pub fn is_open() -> bool {
     CLIENTS.with(|clients| clients.listener.is_some())
 }
 
-fn close_at_exit() -> Result<()> {
-    static IS_REGISTERED: AtomicBool = AtomicBool::new(false);
-    if !IS_REGISTERED.swap(true, Relaxed) {
-        process::at_exit(at_exit).or_cannot("register an exit handler")?;
-    }
-    Ok(())
-}
+static AT_EXIT: AtExit = AtExit::new(at_exit);
 
 extern "C" fn at_exit() {
     // Where a thread is in a call of ours, the files stay, as after a crash.

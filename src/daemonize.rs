@@ -17,10 +17,11 @@ pub use self::{
 use crate::{
     channel::{self, Word},
     control,
+    detach::{self, Choice, Detach},
     error::{self, Error, OrCannot, Result},
     kept::Kept,
     launch::{self, Launcher, Side, SignalState},
-    pidfile, sandbox,
+    notify, pidfile, sandbox, sockets,
     sys::{load::identity, process, signal},
 };
 
@@ -51,7 +52,9 @@ pub struct Options<'a> {
     pub stdio: Option<Stdio>,
     pub log_file: Option<&'a CStr>,
     pub log_file_mode: Mode,
-    pub foreground: bool,
+    pub detach: Detach,
+    /// Where a supervisor waits for a newline.
+    pub notify_fd: Option<i32>,
     pub session_leader: bool,
     /// Inherited descriptors are closed, except these.
     pub close_inherited: Option<&'a [i32]>,
@@ -77,7 +80,8 @@ impl Default for Options<'_> {
             stdio: None,
             log_file: None,
             log_file_mode: Mode::from_bits_truncate(0o640),
-            foreground: false,
+            detach: Detach::Always,
+            notify_fd: None,
             session_leader: false,
             close_inherited: None,
             reset_signals: false,
@@ -87,6 +91,17 @@ impl Default for Options<'_> {
             group: None,
             sandbox: None,
         }
+    }
+}
+
+impl Options<'_> {
+    /// Whether this process is to be the daemon itself.
+    pub fn is_foreground(&self) -> bool {
+        self.choice().is_foreground
+    }
+
+    fn choice(&self) -> Choice {
+        detach::choose(self.detach, self.notify_fd.is_some())
     }
 }
 
@@ -103,22 +118,33 @@ pub fn daemonize_with(options: &Options) -> Result<()> {
 
 /// Returns Ok only in the daemon and Err only in the process that called.
 fn start(options: &Options, is_ready_at_once: bool) -> Result<()> {
+    notify::attend();
+    try_start(options, is_ready_at_once).inspect_err(|error| {
+        if error.0 != Errno::EALREADY {
+            notify::failed(error);
+        }
+    })
+}
+
+fn try_start(options: &Options, is_ready_at_once: bool) -> Result<()> {
     let me = getpid();
     if daemon().as_ref().is_some_and(|daemon| daemon.owner == me) {
         let why: &[u8] = b"cannot become a daemon: this process is one already";
         return Err(Error::new(Errno::EALREADY, &[why]));
     }
-    if !options.foreground {
+    let choice = options.choice();
+    if !choice.is_foreground {
         refuse_to_fork(options.allow_threads)?;
         if control::is_open() {
             let why: &[u8] = b"cannot go into the background: the control socket is open already";
             return Err(Error::new(Errno::EBUSY, &[why]));
         }
     }
-    let mut plan = Plan::prepare(options)?;
-    state::remove_pidfile_at_exit()?;
+    sockets::attend()?;
+    let mut plan = Plan::prepare(options, choice)?;
+    state::AT_EXIT.register().or_cannot("register an exit handler")?;
     error::sentence(); // allocated now, not after the fork
-    if options.foreground {
+    if choice.is_foreground {
         return plan.carry_out(None, None);
     }
     match launch::launch(options.session_leader)? {

@@ -1,33 +1,30 @@
 //! What the process that executed the program handed down without being asked: descriptors and
 //! ignored or blocked signals. Only these are undone, never what the program did itself.
 
-use nix::unistd::getpid;
+use core::ops::Range;
 
 use crate::{
     error::{OrCannot, Result},
+    sockets,
     sys::{
         file,
         load::{self, Inherited},
         signal::{self, Action, How, Set},
     },
-    text,
 };
 
 /// The descriptors that were open when the library was loaded and that nobody asked to keep.
 pub struct Descriptors<'a> {
     list: &'static [Inherited],
     keep: &'a [i32],
-    /// Sockets passed by a service manager (sd_listen_fds(3)): from 3 up to, not with, this one.
-    passed_end: i32,
+    /// Sockets passed by a service manager.
+    passed: Range<i32>,
 }
 
 impl<'a> Descriptors<'a> {
     #[inline(never)]
     pub fn except(keep: &'a [i32]) -> Self {
-        let number = |name| text::number(load::environment(name)?.to_bytes())?.try_into().ok();
-        let is_for_us = number(c"LISTEN_PID") == Some(getpid().as_raw());
-        let passed = number(c"LISTEN_FDS").filter(|_| is_for_us).unwrap_or(0);
-        Descriptors { list: load::descriptors(), keep, passed_end: passed.saturating_add(3) }
+        Descriptors { list: load::descriptors(), keep, passed: sockets::passed() }
     }
 
     /// Closes those that still are what they were. A number in `ours` is a new file of ours, even
@@ -35,7 +32,8 @@ impl<'a> Descriptors<'a> {
     #[inline(never)]
     pub fn close(&self, ours: &[i32]) {
         for &Inherited { fd, identity } in self.list {
-            let is_kept = fd < self.passed_end || self.keep.contains(&fd) || ours.contains(&fd);
+            let is_kept =
+                self.passed.contains(&fd) || self.keep.contains(&fd) || ours.contains(&fd);
             // What was inherited over exec was not close-on-exec.
             let is_kept = is_kept || file::is_close_on_exec(fd);
             if !is_kept && load::identity(fd) == Ok(identity) {

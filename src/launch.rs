@@ -11,7 +11,9 @@ use nix::{
 
 use crate::{
     channel::{self, Message, Word},
+    detach,
     error::{self, Error, Line, OrCannot, Result},
+    notify,
     sys::{
         file,
         process::{self, End, Fork, Wait},
@@ -24,6 +26,8 @@ use crate::{
 const LAST_WORDS_MS: i64 = 10_000;
 /// How long killed processes may take to be gone, before the caller is told that they are not.
 const GONE_MS: i64 = 2000;
+/// How long the service manager may take to read what it was told.
+const BARRIER_MS: i32 = 5000;
 /// What ends a program from the terminal or by hand.
 const CANCELLING: [i32; 4] = [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM];
 /// How often to look whether the daemon is still there, on kernels without pidfd_open(2).
@@ -164,12 +168,16 @@ impl Launcher {
             Err(error) => Word::Failed(error),
         };
         match outcome {
-            Word::Ready => {
+            Word::Ready { pid, status } => {
+                if hand_over(pid, status).is_err() {
+                    show(name, error::sentence().line.as_bytes());
+                }
                 let _ = process::wait(Wait::Process(self.child), libc::WNOHANG);
                 process::exit_now(0)
             }
             Word::GaveUp { status, text } => {
                 show(name, text);
+                notify::gave_up(status, text);
                 self.await_end(watch, LAST_WORDS_MS);
                 self.end_daemon(watch);
                 clean_up(self.daemon.map(Pid::from_raw));
@@ -322,6 +330,24 @@ impl Launcher {
         let _ = process::set_subreaper(self.was_subreaper);
         are_gone
     }
+}
+
+/// The service manager has waited for this process, and by default listens to no other: the daemon takes its place
+/// before this process ends.
+#[inline(never)]
+fn hand_over(pid: i32, status: &[u8]) -> Result<()> {
+    let mut digits = Line::new();
+    digits.push_number(pid as u32);
+    let [main, pid, end]: [&[u8]; 3] = match detach::was_executed_for_another() {
+        true => [b""; 3],
+        false => [b"MAINPID=", digits.as_bytes(), b"\n"],
+    };
+    // What the daemon itself has said of it was not listened to.
+    let label: &[u8] = if status.is_empty() { b"" } else { b"\nSTATUS=" };
+    if notify::tell(&[main, pid, end, b"READY=1", label, status])? {
+        notify::barrier(BARRIER_MS)?;
+    }
+    Ok(())
 }
 
 fn timed_out(limit_ms: u32) -> Error {

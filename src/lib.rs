@@ -20,14 +20,18 @@
 //! ffi also calls the program's callbacks, for `main_loop`.
 //!
 //! `control` is told by `main_loop` when a client of the control socket wants something. It sees what a client may
-//! ask for (`signals`, `log`, `daemonize`, `status`), and for its socket `poller`, `pidfile` (its lock is one) and
-//! `privileges`; `daemonize` asks it only whether it is open. `reload` sees `status` and tells `control` the outcome.
+//! ask for (`signals`, `log`, `daemonize`, `status`), and for its socket `poller` and `unix_socket`, which sees `pidfile`
+//! (its lock is one) and `privileges`; `daemonize` asks it only whether it is open. `reload` sees `status` and tells `control` the outcome.
 //!
 //! `lifecycle` signals and stops a daemon from outside and sees `pidfile`. `control::client` asks one, and sees no
 //! room. `command_line` sees both and `daemonize`; it alone writes to the program's stdout and stderr, as its call
 //! is for.
 //!
 //! `privileges` has an ffi of its own, too, for what is more than the options of `daemonize`; it sees no room.
+//!
+//! `detach` decides between background and foreground; `sockets` are those to listen on, passed or bound, and see
+//! `unix_socket`, as `control` does. `notify` tells the service manager; it is told things by `daemonize`, `launch`,
+//! `reload`, `status`, `main_loop` and `watchdog`, which the main loop feeds.
 //!
 //! `promises` stands alone below its ffi; the process that records them writes to the `log`.
 //!
@@ -66,6 +70,7 @@ mod confinement;
 mod control;
 mod daemonize;
 mod deadline;
+mod detach;
 mod environment;
 mod error;
 #[allow(unsafe_code)]
@@ -77,6 +82,7 @@ mod lifecycle;
 mod limits;
 mod log;
 mod main_loop;
+mod notify;
 mod pidfile;
 mod poller;
 mod privileges;
@@ -92,10 +98,13 @@ mod promises;
 mod reload;
 mod sandbox;
 mod signals;
+mod sockets;
 mod status;
 mod stdio;
 #[allow(unsafe_code)]
 mod sys;
 mod text;
+mod unix_socket;
+mod watchdog;
 
 pub use ffi::*;

@@ -15,7 +15,7 @@ use crate::{
     control::{self, Called},
     error::{self, Error, OrCannot, Result},
     kept::Kept,
-    log,
+    log, notify,
     poller::{self, Ready, Source},
     signals::{self, Waited},
     sys::{
@@ -23,6 +23,7 @@ use crate::{
         process::{self, Arguments},
         signal,
     },
+    watchdog,
 };
 
 /// What happened; bits, also in the header.
@@ -47,6 +48,7 @@ pub fn fd() -> Result<c_int> {
         command::watch_again();
         log::pipe::watch_again();
         control::watch_again();
+        watchdog::watch_again();
     }
     poller::fd()
 }
@@ -86,6 +88,7 @@ impl Turn {
 /// after it.
 fn turn(ready: &Ready, call: Call) -> Result<c_int> {
     let news = signals::take_news();
+    watchdog::look();
     let mut turn = Turn { call, is_flagged: news.is_flagged, has_called: false };
     if news.is_reopen {
         // Where it fails the old file stays, and the state of the log says why.
@@ -120,6 +123,9 @@ fn turn(ready: &Ready, call: Call) -> Result<c_int> {
         turn.tell(Some(Told::Control(called)));
     }
     let is_flagged = turn.is_flagged || turn.has_called && signals::take_flagged();
+    if is_flagged && signals::is_shutdown() {
+        notify::stopping();
+    }
     let signal = if is_flagged { SIGNAL_ARRIVED } else { 0 };
     Ok(signal | if turn.has_called { CALLBACK_RAN } else { 0 })
 }

@@ -67,7 +67,7 @@ struct Poller {
     timer: Option<ManuallyDrop<OwnedFd>>,
     /// When the timer is to come, in monotonic milliseconds.
     timer_at: Option<i64>,
-    wanted_at: [Option<i64>; 3],
+    wanted_at: [Option<i64>; 4],
 }
 
 /// Who wants to be woken at some time. An index.
@@ -76,6 +76,7 @@ pub enum Sleeper {
     Commands,
     Children,
     Control,
+    Watchdog,
 }
 
 static POLLER: Own<Option<Poller>> = Own::new();
@@ -105,7 +106,7 @@ impl Poller {
             _other_end: other_end,
             timer: None,
             timer_at: None,
-            wanted_at: [None; 3],
+            wanted_at: [None; 4],
         })
     }
 

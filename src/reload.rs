@@ -2,13 +2,21 @@
 
 use crate::{
     control,
+    daemonize::{self, Stage},
     error::{Error, Result},
-    status,
+    notify, status,
+    sys::{memory::Buffer, process},
 };
 
 /// `rsd_begin_reload`
 pub fn begin() {
     status::change(|status| status.is_reloading = true);
+    if serves() {
+        let mut now = Buffer::<20>::new();
+        now.push_long(process::monotonic_us(), 1);
+        // In one message, and not before the program has taken the signal.
+        notify::mention(&[b"RELOADING=1\nMONOTONIC_USEC=", now.as_bytes()]);
+    }
     control::reload_begins();
 }
 
@@ -28,6 +36,19 @@ pub fn end(reason: Option<&[u8]>) -> Result<()> {
         }
         Ok(())
     })?;
+    if serves() {
+        let status = status::get();
+        let (what, text): (&[u8], _) = match reason {
+            Some(_) => (b"READY=1\nSTATUS=the reload has failed: ", status.reason),
+            None => (b"READY=1\nSTATUS=", status.text),
+        };
+        notify::mention(&[what, text.as_bytes()]);
+    }
     control::reload_ends(reason);
     Ok(())
+}
+
+/// Whether the service manager knows that it is ready: it is told so again when the reload is over.
+fn serves() -> bool {
+    matches!(daemonize::stage(), Some(Stage::Ready) | None)
 }

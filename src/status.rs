@@ -2,6 +2,7 @@
 
 use crate::{
     error::Line,
+    notify,
     sys::{
         thread::Mutex,
         time::{Moment, now},
@@ -38,10 +39,12 @@ pub fn change<T>(change: impl FnOnce(&mut Status) -> T) -> T {
 
 /// `rsd_status`
 pub fn set_text(text: &[u8]) {
-    change(|status| {
+    let line = change(|status| {
         status.text.clear();
         status.text.push(text);
+        status.text
     });
+    notify::mention(&[b"STATUS=", line.as_bytes()]);
 }
 
 /// The daemon serves from now on, unless it does already.

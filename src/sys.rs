@@ -21,6 +21,7 @@ pub mod stream;
 pub mod thread;
 pub mod time;
 pub mod user;
+pub mod vsock;
 
 use libc::c_int;
 use nix::errno::Errno;

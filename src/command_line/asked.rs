@@ -2,7 +2,7 @@
 
 use core::ffi::CStr;
 
-use crate::sys::arguments::MainArguments;
+use crate::{detach::Detach, sys::arguments::MainArguments};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Word {
@@ -34,7 +34,7 @@ pub struct Asked<'a> {
     pub word: Option<Word>,
     pub pidfile: Option<&'a CStr>,
     pub user: Option<&'a CStr>,
-    pub in_foreground: bool,
+    pub detach: Option<Detach>,
     pub for_help: bool,
 }
 
@@ -57,7 +57,11 @@ impl<'a> Asked<'a> {
             }
             let is_understood = match bytes {
                 b"--foreground" => {
-                    asked.in_foreground = true;
+                    asked.detach = Some(Detach::Never);
+                    true
+                }
+                b"--background" => {
+                    asked.detach = Some(Detach::Always);
                     true
                 }
                 b"--help" => {

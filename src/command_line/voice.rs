@@ -27,6 +27,7 @@ const HELP: &[&[u8]] = &[
     b"  --pidfile PATH  the pid file; a name stands for /run/NAME.pid",
     b"  --user USER     the user to become",
     b"  --foreground    start without going into the background",
+    b"  --background    start in the background, whoever has executed this",
     b"  --help          tell this",
 ];
 

@@ -14,24 +14,28 @@ use super::{
     state::{Daemon, Stage, daemon},
 };
 use crate::{
+    detach::{Choice, Detach},
     error::{OrCannot, Result},
     inherited::{self, Descriptors},
     kept::Kept,
     launch::SignalState,
     log,
+    notify::NotifyFd,
     pidfile::{self, Held, Place, Style},
     privileges::{self, Target},
     sandbox::Sandbox,
-    stdio,
+    sockets, stdio,
     sys::{
         file::{self, PathBuffer, Text},
         process::{self, Scope},
     },
+    watchdog,
 };
 
 /// All that the options name, looked up and opened in the caller.
 pub struct Plan<'a> {
     pub options: &'a Options<'a>,
+    choice: Choice,
     /// The process that was told to become a daemon.
     caller: Pid,
     name: Option<Text>,
@@ -39,6 +43,9 @@ pub struct Plan<'a> {
     log: Option<OwnedFd>,
     directory: Option<OwnedFd>,
     inherited: Option<Descriptors<'a>>,
+    notify_fd: Option<NotifyFd>,
+    /// How often the service manager is to be told that the daemon goes on.
+    watchdog_ms: Option<i64>,
     target: Target,
     sandbox: Option<Sandbox<'a>>,
     pub place: Option<Place>,
@@ -49,20 +56,26 @@ impl<'a> Plan<'a> {
     /// One after the other into a plan that is whole at every moment: a failure in the middle of a
     /// struct literal needs code to take back each part of it.
     #[inline(never)]
-    pub fn prepare(options: &'a Options<'a>) -> Result<Self> {
+    pub fn prepare(options: &'a Options<'a>, choice: Choice) -> Result<Self> {
         let mut plan = Plan {
             options,
+            choice,
             caller: getpid(),
             name: None,
             null: stdio::open_null()?,
             log: None,
             directory: None,
             inherited: None,
+            notify_fd: None,
+            watchdog_ms: watchdog::wanted(),
             target: Target::nobody(),
             sandbox: None,
             place: None,
             style: Style { mode: options.pidfile_mode, owner: None },
         };
+        if let Some(fd) = options.notify_fd {
+            plan.notify_fd = Some(NotifyFd::new(fd).or_cannot("use notify_fd")?);
+        }
         if let Some(name) = options.name {
             plan.name = Some(Text::new(name.to_bytes()).or_cannot("keep the name")?);
         }
@@ -116,6 +129,7 @@ impl<'a> Plan<'a> {
         let pidfile = self.take_pidfile()?;
         let rest = self.target.assume().and_then(|()| {
             pidfile::hand_over_from(self.caller)?;
+            sockets::hand_over_from(self.caller);
             // Last of what may fail for the user's reasons: in the foreground he is still there.
             let output_at_ready = self.redirect()?;
             if let Some(signals) = signals {
@@ -135,7 +149,10 @@ impl<'a> Plan<'a> {
                     owner: getpid(),
                     name: self.name.take(),
                     stage: Stage::Starting,
-                    foreground: self.options.foreground,
+                    choice: self.choice,
+                    is_automatic: self.options.detach == Detach::Automatic,
+                    notify_fd: self.notify_fd.take(),
+                    watchdog_ms: self.watchdog_ms,
                     channel: None,
                     pidfile,
                     pidfile_at_ready: self.place.take().map(|place| (place, self.style)),
@@ -171,7 +188,7 @@ impl<'a> Plan<'a> {
         let log = self.log.as_ref().map(AsFd::as_fd);
         let output = log.or(log::stdio()).unwrap_or(self.null.as_fd());
         let mut later = None;
-        let stays = self.options.foreground && self.options.log_file.is_none();
+        let stays = self.choice.is_foreground && self.options.log_file.is_none();
         let default = if stays { Stdio::Kept } else { Stdio::Redirected };
         match self.options.stdio.unwrap_or(default) {
             Stdio::Kept => {}
@@ -191,7 +208,7 @@ impl<'a> Plan<'a> {
     }
 
     /// The numbers of our own descriptors.
-    fn numbers(&self, channel: Option<&OwnedFd>) -> [i32; 5] {
+    fn numbers(&self, channel: Option<&OwnedFd>) -> [i32; 6] {
         let number = |fd: Option<&OwnedFd>| fd.map_or(-1, OwnedFd::as_raw_fd);
         [
             number(channel),
@@ -199,6 +216,7 @@ impl<'a> Plan<'a> {
             number(self.log.as_ref()),
             number(self.directory.as_ref()),
             self.place.as_ref().map_or(-1, Place::number),
+            self.notify_fd.as_ref().map_or(-1, NotifyFd::number),
         ]
     }
 }

@@ -9,16 +9,19 @@ use nix::{
 
 use crate::{
     channel::{self, Word},
-    error::{Error, OrCannot, Result},
+    detach::Choice,
+    error::{Error, Line, OrCannot, Result},
     kept::Kept,
     launch, log,
+    notify::{self, NotifyFd},
     pidfile::{self, Held, Place, Style},
-    stdio,
+    status, stdio,
     sys::{
         file::Text,
-        process,
+        process::AtExit,
         thread::{Guard, Mutex},
     },
+    watchdog,
 };
 
 /// The daemon that this process is.
@@ -27,7 +30,9 @@ pub struct Daemon {
     pub owner: Pid,
     pub name: Option<Text>,
     pub stage: Stage,
-    pub foreground: bool,
+    pub choice: Choice,
+    /// The library has chosen.
+    pub is_automatic: bool,
     /// To the launcher, until ready. None in the foreground.
     pub channel: Option<Kept>,
     pub pidfile: Option<Held>,
@@ -35,6 +40,10 @@ pub struct Daemon {
     pub pidfile_at_ready: Option<(Place, Style)>,
     /// What stdout and stderr become when ready.
     pub output_at_ready: Option<Kept>,
+    /// Where a supervisor waits for a newline.
+    pub notify_fd: Option<NotifyFd>,
+    /// How often the service manager is to be told that the daemon goes on.
+    pub watchdog_ms: Option<i64>,
 }
 
 /// How far the start is. There is no way back.
@@ -61,7 +70,7 @@ pub fn stage() -> Option<Stage> {
 pub fn ready() -> Result<()> {
     let mut daemon = daemon();
     let Some(daemon) = daemon.as_mut() else {
-        return Ok(());
+        return ready_without_start();
     };
     if daemon.owner != getpid() {
         let why: &[u8] = b"only the process that became the daemon can say that it is ready";
@@ -90,9 +99,18 @@ pub fn ready() -> Result<()> {
         log::let_go_of_terminal();
         drop(daemon.output_at_ready.take().and_then(Kept::into_owned_unchecked));
     }
+    if let Some(fd) = &daemon.notify_fd {
+        fd.tell().or_cannot("tell the supervisor on its notification descriptor")?;
+        daemon.notify_fd = None;
+    }
+    if daemon.choice.is_foreground {
+        notify::tell(&[b"READY=1"])?;
+    }
     if let Some(channel) = &daemon.channel {
         let channel = channel.get().map_err(|errno| lost(b"the channel to the caller", errno))?;
-        let sent = channel::send(channel, &Word::Ready);
+        let (pid, status) = (getpid().as_raw(), status::get().text);
+        let word = Word::Ready { pid, status: status.as_bytes() };
+        let sent = channel::send(channel, &word);
         drop(daemon.channel.take().and_then(Kept::into_owned_unchecked));
         if sent.is_err() {
             daemon.pidfile.take().into_iter().for_each(Held::release);
@@ -101,6 +119,27 @@ pub fn ready() -> Result<()> {
         }
     }
     daemon.stage = Stage::Ready;
+    watchdog::start(daemon.watchdog_ms);
+    if daemon.is_automatic && log::is_open() {
+        let Choice { is_foreground, why } = daemon.choice;
+        let place: &[u8] =
+            if is_foreground { b"in the foreground: " } else { b"in the background: " };
+        let mut line = Line::new();
+        line.push(place);
+        line.push(why.as_bytes());
+        log::write(libc::LOG_INFO, line.as_bytes(), &[]);
+    }
+    Ok(())
+}
+
+/// The program has become a daemon by itself, or stays what it is; the service manager waits all the same.
+fn ready_without_start() -> Result<()> {
+    static IS_READY: AtomicBool = AtomicBool::new(false);
+    if !IS_READY.load(Relaxed) {
+        notify::tell(&[b"READY=1"])?;
+        watchdog::start(watchdog::wanted());
+        IS_READY.store(true, Relaxed);
+    }
     Ok(())
 }
 
@@ -120,7 +159,15 @@ fn lost(what: &[u8], errno: Errno) -> Error {
 pub fn fail(status: i32, text: &[u8]) {
     let is_starting = give_up(&Word::GaveUp { status, text });
     let daemon = daemon();
-    if let Some(daemon) = daemon.as_ref().filter(|daemon| is_starting && daemon.foreground) {
+    // Otherwise the launcher tells it.
+    let tells =
+        |daemon: &Daemon| daemon.owner == getpid() && (daemon.choice.is_foreground || !is_starting);
+    if daemon.as_ref().is_none_or(tells) {
+        notify::gave_up(status, text);
+    }
+    if let Some(daemon) =
+        daemon.as_ref().filter(|daemon| is_starting && daemon.choice.is_foreground)
+    {
         let name = daemon.name.as_ref().map_or(c"", Text::as_c_str);
         launch::show(name.to_bytes(), text);
     }
@@ -149,19 +196,17 @@ pub fn let_go_of_parents() {
         daemon.pidfile = None;
         daemon.channel = None;
         daemon.output_at_ready = None;
+        daemon.notify_fd = None;
     }
 }
 
-/// Registered once in the caller, since registering may allocate.
-pub fn remove_pidfile_at_exit() -> Result<()> {
-    static IS_REGISTERED: AtomicBool = AtomicBool::new(false);
-    if !IS_REGISTERED.swap(true, Relaxed) {
-        process::at_exit(at_exit).or_cannot("register an exit handler")?;
-    }
-    Ok(())
-}
+/// The pid file is removed, and whoever waits for it told.
+pub static AT_EXIT: AtExit = AtExit::new(at_exit);
 
 extern "C" fn at_exit() {
+    if stage() == Some(Stage::Ready) {
+        notify::stopping();
+    }
     // A thread that is in a call of ours when another one exits keeps the lock: leave the file.
     let Some(mut daemon) = DAEMON.try_lock() else {
         return;

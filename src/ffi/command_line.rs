@@ -70,6 +70,7 @@ pub struct rsd_command_options {
 ///     --pidfile PATH   another pid file, as of rsd_options.pidfile; also --pidfile=PATH
 ///     --user USER      another user to become
 ///     --foreground     start without going into the background
+///     --background     start in the background, also where foreground = RSD_AUTOMATIC would not
 ///     --help           tell all this
 ///
 /// They are taken out of argv, and argc is made less. The rest stays in its order for the program; an

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     daemonize::{self, Options, Stdio},
+    detach::Detach,
     error::{Error, Result},
 };
 
@@ -34,6 +35,18 @@ pub const RSD_STDIO_REDIRECT: c_int = 1;
 pub const RSD_STDIO_KEEP: c_int = 2;
 /// rsd_options.stdio: stdin at once, stdout and stderr when rsd_ready() is called.
 pub const RSD_STDIO_KEEP_UNTIL_READY: c_int = 3;
+
+/// rsd_options.foreground: the daemon is a new process, and the one that called leaves when it is ready.
+pub const RSD_BACKGROUND: c_int = 0;
+/// rsd_options.foreground: no fork, no session; everything else happens. For a terminal, or a supervisor.
+pub const RSD_FOREGROUND: c_int = 1;
+/// rsd_options.foreground: in the foreground where whoever executed this very process waits for it itself, else in the
+/// background; rsd_ready() logs which and why (LOG_INFO), if there is a log. That is, in this order: as process
+/// 1; with notify_fd; executed by systemd (SYSTEMD_EXEC_PID, since its version 248), unless the unit has a PIDFile=, which
+/// a daemon in the background is to write; with sockets passed to it (LISTEN_PID); with NOTIFY_SOCKET and no
+/// SYSTEMD_EXEC_PID. Others set nothing to know them by: in a script for runit or for systemd with Type=forking and no
+/// PIDFile= say what is wanted.
+pub const RSD_AUTOMATIC: c_int = 2;
 
 /// What rsd_daemonize() is to do. What is left out (0, NULL) has its default. Write it with
 /// RSD_OPTIONS(), which fills in the size.
@@ -65,7 +78,7 @@ pub struct rsd_options {
     pub log_file: *const c_char,
     /// The mode of a new log file. 0: 0640; less the umask of the caller.
     pub log_file_mode: c_uint,
-    /// Not 0: no fork, no session; everything else happens. For a terminal, or a supervisor.
+    /// RSD_BACKGROUND, RSD_FOREGROUND or RSD_AUTOMATIC.
     pub foreground: c_int,
     /// Not 0: one fork, and the daemon leads its session: it could get a terminal again.
     pub session_leader: c_int,
@@ -99,6 +112,8 @@ pub struct rsd_options {
     /// the daemon needs afterwards, call rsd_sandbox() itself later. Paths are those of the caller. NULL:
     /// nothing.
     pub sandbox: *const rsd_sandbox_options,
+    /// Where a supervisor as s6 waits for a newline (notification-fd): from rsd_ready(), which then closes it. 0: nowhere.
+    pub notify_fd: c_int,
 }
 
 /// Go into the background and be the daemon from here on.
@@ -149,7 +164,10 @@ pub unsafe extern "C" fn daemonize(pidfile: *const c_char) -> c_int {
 /// rsd_fail(), dies, or takes longer than ready_timeout_ms. So the program can bind sockets, read
 /// its configuration and give up privileges in between, and whoever started it learns how that went.
 ///
-/// With foreground there is no fork: the call returns 0 or -1 in the process that called, which
+/// If it fails, a service manager (NOTIFY_SOCKET) is told why (STATUS, ERRNO). Sockets that were passed
+/// (rsd_listen_fds()) are still there afterwards.
+///
+/// In the foreground there is no fork: the call returns 0 or -1 in the process that called, which
 /// after -1 may be half way and must end.
 ///
 /// @param options  RSD_OPTIONS(...), or a struct whose size member is set; NULL: all defaults
@@ -176,18 +194,26 @@ pub unsafe extern "C" fn rsd_daemonize(options: *const rsd_options) -> c_int {
     })
 }
 
-/// Say that the daemon is ready: the process that called rsd_daemonize() leaves with status 0.
+/// Say that the daemon is ready, to all who wait: the process that called rsd_daemonize() leaves with status 0, the
+/// service manager (NOTIFY_SOCKET, "READY=1") and a supervisor on notify_fd (a newline) go on.
 ///
 /// Call it when the daemon does its work: sockets bound, configuration read, privileges given up.
-/// A pid file that was to wait for this appears, and so do kept stdout and stderr go to their place.
-/// Without rsd_daemonize() and when called again it does nothing.
+/// A pid file that was to wait for this appears, and so do kept stdout and stderr go to their place. From now on
+/// rsd_wait() and rsd_dispatch() feed the watchdog of the service manager (WatchdogSec=), if it has one.
+///
+/// In the background it is the process that called that tells the manager, with the daemon as MAINPID, and it
+/// leaves when the manager has read that: a service of Type=notify may go into the background. If the manager
+/// cannot be told there, that process says so on stderr, and leaves with status 0 all the same.
+///
+/// Without rsd_daemonize() the manager alone is told. When called again it does nothing.
 ///
 /// @return 0, or -1 with errno set, and the daemon should end (rsd_fail(1, rsd_last_error())):
 ///         ECANCELED  whoever started the daemon is gone, and the pid file is removed; or rsd_fail()
 ///                    was called before
 ///         EPERM      called in a child of the daemon
 ///         EBADF      the program has closed descriptors of this library
-///         or, with RSD_PIDFILE_AT_READY, any errno of lock_pidfile()
+///         or, with RSD_PIDFILE_AT_READY, any errno of lock_pidfile(); in the foreground, any of
+///         rsd_notify(), and of write(2) to notify_fd
 ///
 /// Thread-safe. Not async-signal-safe. Since 0.1.
 #[unsafe(no_mangle)]
@@ -200,8 +226,8 @@ pub extern "C" fn rsd_ready() -> c_int {
 /// The pid file is removed. The process that called rsd_daemonize() writes "NAME: TEXT" to its
 /// stderr, waits until the daemon has ended and leaves with the status; a daemon that is still there
 /// after 10 seconds is killed. In the foreground the text goes to stderr. After rsd_ready() nobody
-/// waits any more, and only the pid file is removed. Without rsd_daemonize(), and in a child of the
-/// daemon, nothing happens. The call does not end the process.
+/// waits any more, and only the pid file is removed. The service manager is told both (STATUS, EXIT_STATUS), also
+/// without rsd_daemonize(). In a child of the daemon nothing happens. The call does not end the process.
 ///
 /// @param status  1 to 255; anything else counts as 1
 /// @param text    one line; NULL: none. Longer than 4096 bytes is cut.
@@ -270,7 +296,17 @@ pub(super) unsafe fn convert<'a>(c: &rsd_options, options: &mut Options<'a>) -> 
     if let Some(mode) = mode(c.log_file_mode, "log_file_mode is out of range")? {
         options.log_file_mode = mode;
     }
-    options.foreground = c.foreground != 0;
+    options.detach = match c.foreground {
+        RSD_BACKGROUND => Detach::Always,
+        RSD_FOREGROUND => Detach::Never,
+        RSD_AUTOMATIC => Detach::Automatic,
+        _ => return Err(Error::invalid("foreground is out of range")),
+    };
+    options.notify_fd = match c.notify_fd {
+        0 => None,
+        fd if fd > 2 => Some(fd),
+        _ => return Err(Error::invalid("notify_fd is out of range")),
+    };
     options.session_leader = c.session_leader != 0;
     options.close_inherited = (c.close_inherited != 0).then_some(keep);
     options.reset_signals = c.reset_signals != 0;

@@ -34,7 +34,7 @@ pub const RSD_HANDLER_RAN: c_int = 4;
 /// The descriptor for the program's own event loop (poll, epoll, libevent, GLib).
 ///
 /// It is readable when anything in this library wants attention: a flagged signal, a child that is
-/// watched, a command that runs, a client of the control socket. Then call rsd_dispatch(). Do nothing else with it: it is no file, and
+/// watched, a command that runs, a client of the control socket, the watchdog of the service manager. Then call rsd_dispatch(). Do nothing else with it: it is no file, and
 /// belongs to the library, which keeps it open. It is close-on-exec.
 ///
 /// A forked child has to ask again: its descriptor is another one. daemonize() forks, too: ask after
@@ -54,6 +54,10 @@ pub extern "C" fn rsd_fd() -> c_int {
 ///
 /// Callbacks are called from here, from nowhere else. One call does a bounded part of the work: if
 /// more is left, rsd_fd() stays readable. Without need it does nothing.
+///
+/// Where the service manager has a watchdog (WATCHDOG_USEC), it is told from here, and from rsd_wait(), at half of its
+/// time, and from nowhere else: a loop that does not come back here is a daemon that hangs. Once a signal has raised
+/// the flag of SIGTERM, SIGINT or SIGQUIT the manager is told that the daemon stops ("STOPPING=1").
 ///
 /// @return  RSD_SIGNAL_ARRIVED, RSD_CALLBACK_RAN, both or-ed together, or 0; or -1 with errno set
 ///          as for rsd_fd()

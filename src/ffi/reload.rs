@@ -9,7 +9,8 @@ use crate::{reload, status};
 ///
 /// Then rsd_commit_reload() says that the new one is in force, or rsd_abort_reload() that the old one still
 /// is, and why. Whoever asked for the reload before this call, by the command reload of the control
-/// socket, gets that outcome.
+/// socket, gets that outcome. A service manager (NOTIFY_SOCKET) is told that it begins ("RELOADING=1" with
+/// MONOTONIC_USEC) and that it is over ("READY=1"), with the reason as STATUS where it failed.
 ///
 ///     if (reload_flag) {
 ///         reload_flag = 0;
@@ -59,7 +60,8 @@ pub unsafe extern "C" fn rsd_abort_reload(reason: *const c_char) -> c_int {
     run(|| reload::end(Some(reason.to_bytes())).map(|()| 0))
 }
 
-/// Say in one line how the daemon is doing, for the command status of the control socket.
+/// Say in one line how the daemon is doing, for the command status of the control socket and for the service manager
+/// (STATUS).
 ///
 /// @param text  copied; control characters become '?'. NULL or "": nothing
 /// @return      0

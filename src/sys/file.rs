@@ -139,7 +139,10 @@ pub fn write_pieces_now(fd: BorrowedFd, pieces: &[IoSlice]) -> nix::Result<usize
 /// Whether writing a little would not wait, now or in so many microseconds. EPIPE: nobody reads it.
 pub fn is_writable_within(fd: BorrowedFd, limit_us: u32) -> nix::Result<bool> {
     let mut polled = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
-    let limit = libc::timespec { tv_sec: 0, tv_nsec: i64::from(limit_us) * 1000 };
+    let limit = libc::timespec {
+        tv_sec: limit_us.wrapping_div(1_000_000).into(),
+        tv_nsec: i64::from(limit_us.wrapping_rem(1_000_000)) * 1000,
+    };
     // SAFETY: one entry and a time, which live across the call, and no mask.
     check(unsafe { libc::ppoll(&mut polled, 1, &limit, core::ptr::null()) })?;
     if polled.revents & libc::POLLNVAL != 0 {
@@ -348,6 +351,12 @@ pub fn is_close_on_exec(fd: RawFd) -> bool {
     // SAFETY: fcntl(2) with F_GETFD reads no memory of ours.
     let flags = unsafe { libc::fcntl(fd, libc::F_GETFD) };
     flags != -1 && flags & libc::FD_CLOEXEC != 0
+}
+
+/// Programs that are executed do not get it. EBADF.
+pub fn set_close_on_exec(fd: RawFd) -> nix::Result<()> {
+    // SAFETY: fcntl(2) with F_SETFD reads no memory of ours.
+    check(unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) }).map(drop)
 }
 
 /// Closes a descriptor by its number: one that was inherited and that no Rust value owns.

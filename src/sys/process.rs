@@ -3,7 +3,7 @@
 use core::{
     ffi::{CStr, c_char, c_int, c_void},
     mem, ptr,
-    sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering::SeqCst},
+    sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering::SeqCst},
 };
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
@@ -387,12 +387,31 @@ pub fn exit_now(status: i32) -> ! {
     unsafe { libc::_exit(status) }
 }
 
-/// Registers `handler` for a normal exit. ENOMEM when the C library has no room.
-pub fn at_exit(handler: extern "C" fn()) -> nix::Result<()> {
-    // SAFETY: the library is never unmapped (-z nodelete), so the handler outlives the process.
-    match unsafe { libc::atexit(handler) } {
-        0 => Ok(()),
-        _ => Err(Errno::ENOMEM),
+/// What is done at a normal exit, also of a forked child.
+pub struct AtExit {
+    handler: extern "C" fn(),
+    is_registered: AtomicBool,
+}
+
+impl AtExit {
+    pub const fn new(handler: extern "C" fn()) -> Self {
+        AtExit { handler, is_registered: AtomicBool::new(false) }
+    }
+
+    /// From now on. Not between fork and the end of the daemon's setup: it may allocate. ENOMEM when the C library
+    /// has no room.
+    pub fn register(&self) -> nix::Result<()> {
+        if self.is_registered.swap(true, SeqCst) {
+            return Ok(());
+        }
+        // SAFETY: the library is never unmapped (-z nodelete), so the handler outlives the process.
+        match unsafe { libc::atexit(self.handler) } {
+            0 => Ok(()),
+            _ => {
+                self.is_registered.store(false, SeqCst);
+                Err(Errno::ENOMEM)
+            }
+        }
     }
 }
 
@@ -433,12 +452,17 @@ pub fn has_threads() -> nix::Result<bool> {
 }
 
 /// Milliseconds of CLOCK_MONOTONIC.
-#[inline(never)]
 pub fn monotonic_ms() -> i64 {
+    (monotonic_us() as i64).wrapping_div(1000)
+}
+
+/// Microseconds of CLOCK_MONOTONIC.
+#[inline(never)]
+pub fn monotonic_us() -> u64 {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `now` is writable and lives across the call; the clock exists on every Linux.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut now) };
-    now.tv_sec * 1000 + now.tv_nsec.wrapping_div(1_000_000)
+    now.tv_sec as u64 * 1_000_000 + (now.tv_nsec as u64).wrapping_div(1000)
 }
 
 /// umask(2), which cannot fail. nix's panics on bits it does not know.

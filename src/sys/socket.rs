@@ -84,12 +84,49 @@ pub fn send_some(socket: BorrowedFd, bytes: &[u8]) -> nix::Result<usize> {
     send_with(socket, bytes, libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT)
 }
 
+/// As many descriptors as the kernel passes at once (SCM_MAX_FD).
+pub(crate) const FDS_MAX: usize = 253;
+
+/// What goes with a message, as cmsg(3) lays it out.
+#[repr(C)]
+struct Passed {
+    header: libc::cmsghdr,
+    fds: [c_int; FDS_MAX],
+}
+
+/// Sends the pieces as one message, with copies of descriptors, without waiting and without SIGPIPE.
+#[inline(never)]
+pub fn send_with_fds(socket: BorrowedFd, pieces: &[IoSlice], fds: &[c_int]) -> nix::Result<()> {
+    if fds.is_empty() {
+        return send_pieces(socket, pieces).map(drop);
+    }
+    // SAFETY: all zeros is valid: integers.
+    let mut passed: Passed = unsafe { core::mem::zeroed() };
+    let length = size_of_val(&passed.header) + size_of_val(fds);
+    passed.fds.iter_mut().zip(fds).for_each(|(to, from)| *to = *from);
+    passed.header.cmsg_level = libc::SOL_SOCKET;
+    passed.header.cmsg_type = libc::SCM_RIGHTS;
+    passed.header.cmsg_len = length as _;
+    send_now(socket, pieces, (&raw mut passed).cast(), length).map(drop)
+}
+
 /// Sends the pieces as one message, without waiting and without SIGPIPE. How much was taken.
 pub fn send_pieces(socket: BorrowedFd, pieces: &[IoSlice]) -> nix::Result<usize> {
+    send_now(socket, pieces, core::ptr::null_mut(), 0)
+}
+
+fn send_now(
+    socket: BorrowedFd,
+    pieces: &[IoSlice],
+    control: *mut core::ffi::c_void,
+    control_length: usize,
+) -> nix::Result<usize> {
     // SAFETY: all zeros is a valid msghdr: null pointers and lengths of 0.
     let mut message: libc::msghdr = unsafe { core::mem::zeroed() };
     message.msg_iov = pieces.as_ptr().cast_mut().cast();
     message.msg_iovlen = pieces.len() as _;
+    message.msg_control = control;
+    message.msg_controllen = control_length as _;
     let flags = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
     super::retry(|| {
         // SAFETY: an IoSlice is an iovec; sendmsg(2) only reads, and all of it lives across the call.

@@ -1,4 +1,4 @@
-//! Unix stream sockets, as who connects and who listens sees them.
+//! Sockets, as who connects and who listens sees them.
 
 use core::{ffi::CStr, ptr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -13,9 +13,10 @@ use super::{
     user::GROUPS_MAX,
 };
 
-/// Where a Unix socket is.
+/// Where a socket is.
+#[derive(Clone, Copy)]
 pub struct Address {
-    address: libc::sockaddr_un,
+    address: libc::sockaddr_storage,
     length: libc::socklen_t,
 }
 
@@ -25,11 +26,20 @@ impl Address {
         Address::new(path.to_bytes_with_nul())
     }
 
+    /// As `path`, without its NUL.
+    pub fn path_of(path: &[u8]) -> nix::Result<Self> {
+        Address::joined(path, b"\0")
+    }
+
     /// A name in the abstract namespace. ENAMETOOLONG.
     pub fn name(name: &[u8]) -> nix::Result<Self> {
+        Address::joined(b"\0", name)
+    }
+
+    fn joined(first: &[u8], rest: &[u8]) -> nix::Result<Self> {
         let mut bytes = Buffer::<109>::new();
-        bytes.push(b"\0");
-        bytes.push(name);
+        bytes.push(first);
+        bytes.push(rest);
         Address::new(bytes.as_bytes())
     }
 
@@ -40,7 +50,89 @@ impl Address {
         let room = address.sun_path.get_mut(..bytes.len()).ok_or(Errno::ENAMETOOLONG)?;
         room.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from as libc::c_char);
         let length = size_of_val(&address.sun_family) + bytes.len();
-        Ok(Address { address, length: length as libc::socklen_t })
+        Ok(Address { length: length as libc::socklen_t, ..Address::wrap(address) })
+    }
+
+    /// An address of any family that begins with it.
+    fn wrap<T: Copy>(from: T) -> Self {
+        const { assert!(size_of::<T>() <= size_of::<libc::sockaddr_storage>()) };
+        // SAFETY: all zeros is valid: integers.
+        let mut address: libc::sockaddr_storage = unsafe { core::mem::zeroed() };
+        // SAFETY: both are addresses of C, and the room is as large as the largest.
+        unsafe { (&raw mut address).cast::<T>().write(from) };
+        Address { address, length: size_of::<T>() as libc::socklen_t }
+    }
+
+    /// IPv4. None: every address of this host.
+    pub fn inet(host: Option<&CStr>, port: u16) -> Option<Self> {
+        // SAFETY: all zeros is valid: integers.
+        let mut address: libc::sockaddr_in = unsafe { core::mem::zeroed() };
+        address.sin_family = libc::AF_INET as libc::sa_family_t;
+        address.sin_port = port.to_be();
+        let to = (&raw mut address.sin_addr).cast();
+        // SAFETY: a C string, and room for an address of that family.
+        let is_one =
+            host.is_none_or(|host| unsafe { inet_pton(libc::AF_INET, host.as_ptr(), to) } == 1);
+        is_one.then(|| Address::wrap(address))
+    }
+
+    /// IPv6. None: every address of this host.
+    pub fn inet6(host: Option<&CStr>, port: u16) -> Option<Self> {
+        // SAFETY: all zeros is valid: integers.
+        let mut address: libc::sockaddr_in6 = unsafe { core::mem::zeroed() };
+        address.sin6_family = libc::AF_INET6 as libc::sa_family_t;
+        address.sin6_port = port.to_be();
+        let to = (&raw mut address.sin6_addr).cast();
+        // SAFETY: a C string, and room for an address of that family.
+        let is_one =
+            host.is_none_or(|host| unsafe { inet_pton(libc::AF_INET6, host.as_ptr(), to) } == 1);
+        is_one.then(|| Address::wrap(address))
+    }
+
+    /// Where a socket is bound.
+    pub fn of(socket: BorrowedFd) -> nix::Result<Self> {
+        // SAFETY: all zeros is valid: integers.
+        let mut address: libc::sockaddr_storage = unsafe { core::mem::zeroed() };
+        let mut length = size_of_val(&address) as libc::socklen_t;
+        let start = (&raw mut address).cast();
+        // SAFETY: as much room as the length says.
+        check(unsafe { libc::getsockname(socket.as_raw_fd(), start, &mut length) })?;
+        Ok(Address { address, length })
+    }
+
+    pub fn family(&self) -> c_int {
+        self.address.ss_family.into()
+    }
+
+    /// 0: it has none.
+    pub fn port(&self) -> u16 {
+        match self.as_bytes().get(2..4) {
+            Some(&[high, low]) if [libc::AF_INET, libc::AF_INET6].contains(&self.family()) => {
+                u16::from_be_bytes([high, low])
+            }
+            _ => 0,
+        }
+    }
+
+    /// The path of a Unix socket, or "\0" and its abstract name. Empty: it has none.
+    pub fn unix_path(&self) -> &[u8] {
+        let path = self.as_bytes().get(2..).filter(|_| self.family() == libc::AF_UNIX);
+        match path.unwrap_or_default() {
+            [0] => b"",
+            path @ [0, ..] => path,
+            path => path.split(|&byte| byte == 0).next().unwrap_or_default(),
+        }
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        let length = (self.length as usize).min(size_of_val(&self.address));
+        // SAFETY: so many bytes are there, all written when it was made.
+        unsafe { core::slice::from_raw_parts((&raw const self.address).cast(), length) }
+    }
+
+    /// A socket for it that is close-on-exec and none of stdio's.
+    pub fn socket(&self, kind: c_int) -> nix::Result<OwnedFd> {
+        open(self.family(), kind)
     }
 
     /// connect(2), which a signal does not end.
@@ -73,10 +165,24 @@ impl Address {
     }
 }
 
+impl PartialEq for Address {
+    fn eq(&self, other: &Address) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+unsafe extern "C" {
+    fn inet_pton(family: c_int, text: *const libc::c_char, to: *mut libc::c_void) -> c_int;
+}
+
 /// A Unix socket that is close-on-exec and none of stdio's.
 pub fn unix(kind: c_int) -> nix::Result<OwnedFd> {
+    open(libc::AF_UNIX, kind)
+}
+
+pub fn open(family: c_int, kind: c_int) -> nix::Result<OwnedFd> {
     // SAFETY: socket(2) takes no pointers.
-    above_stdio(owned(unsafe { libc::socket(libc::AF_UNIX, kind | libc::SOCK_CLOEXEC, 0) })?)
+    above_stdio(owned(unsafe { libc::socket(family, kind | libc::SOCK_CLOEXEC, 0) })?)
 }
 
 pub fn never_waits() -> nix::Result<OwnedFd> {
@@ -105,7 +211,7 @@ pub fn send(socket: BorrowedFd, bytes: &[u8], limit_ms: i32) -> nix::Result<usiz
 
 /// How long connect(2) and send(2) wait.
 #[inline(never)]
-fn limit(socket: BorrowedFd, limit_ms: i32) -> nix::Result<()> {
+pub fn limit(socket: BorrowedFd, limit_ms: i32) -> nix::Result<()> {
     // To the kernel 0 is no limit.
     let limit_ms = if limit_ms < 0 { 0 } else { limit_ms.max(1) };
     let limit = libc::timeval {
@@ -119,11 +225,40 @@ fn limit(socket: BorrowedFd, limit_ms: i32) -> nix::Result<()> {
 }
 
 /// How many clients may wait until they are accepted. The kernel has a limit of its own.
-const BACKLOG: c_int = 4096;
+pub(crate) const BACKLOG: c_int = 4096;
 
-pub fn listen(socket: BorrowedFd) -> nix::Result<()> {
+pub fn listen(socket: BorrowedFd, backlog: c_int) -> nix::Result<()> {
     // SAFETY: listen(2) takes no pointers.
-    check(unsafe { libc::listen(socket.as_raw_fd(), BACKLOG) }).map(drop)
+    check(unsafe { libc::listen(socket.as_raw_fd(), backlog) }).map(drop)
+}
+
+/// Another process may bind its port as soon as this one has ended, although connections of it are left.
+pub fn reuse_address(socket: BorrowedFd) -> nix::Result<()> {
+    let on: c_int = 1;
+    let (value, length) = (ptr::from_ref(&on).cast(), size_of_val(&on) as libc::socklen_t);
+    let (level, option) = (libc::SOL_SOCKET, libc::SO_REUSEADDR);
+    // SAFETY: an int and its length, which live across the call.
+    check(unsafe { libc::setsockopt(socket.as_raw_fd(), level, option, value, length) }).map(drop)
+}
+
+/// SOCK_STREAM, SOCK_DGRAM, ... ENOTSOCK.
+pub fn kind(socket: BorrowedFd) -> nix::Result<c_int> {
+    number(socket, libc::SO_TYPE)
+}
+
+/// AF_INET, AF_UNIX, ...
+pub fn family(socket: BorrowedFd) -> nix::Result<c_int> {
+    number(socket, libc::SO_DOMAIN)
+}
+
+/// Whether it waits for connections.
+pub fn is_listening(socket: BorrowedFd) -> nix::Result<bool> {
+    number(socket, libc::SO_ACCEPTCONN).map(|listens| listens != 0)
+}
+
+fn number(socket: BorrowedFd, name: c_int) -> nix::Result<c_int> {
+    let mut value = 0;
+    option(socket, name, &mut value).map(|_| value)
 }
 
 /// The next client, on a socket that never waits. EAGAIN: there is none.

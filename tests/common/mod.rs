@@ -13,6 +13,7 @@ pub mod kernel;
 pub mod lines;
 pub mod log;
 pub mod machine;
+pub mod manager;
 pub mod namespace;
 pub mod pidfile;
 pub mod rig;

@@ -1,0 +1,208 @@
+//! A Unix socket in the file system: bound where nobody else serves, with its mode and owner right before anybody can
+//! connect, and removed only by who bound it.
+
+use core::ffi::CStr;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use nix::{
+    errno::Errno,
+    fcntl::{AtFlags, OFlag},
+    sys::stat::{FchmodatFlags, Mode, SFlag, fchmod, fchmodat},
+    unistd::{Gid, Uid, fchownat, getegid, geteuid},
+};
+
+use crate::{
+    error::{Error, OrCannot, Result},
+    pidfile::{self, Held, Place, Style},
+    privileges,
+    sys::{
+        file::{self, PathBuffer},
+        load::Identity,
+        stream::{self, Address},
+    },
+};
+
+/// Who may connect, as the permissions of a file say it.
+pub struct Permissions {
+    pub mode: Mode,
+    pub uid: Uid,
+    pub gid: Gid,
+}
+
+impl Permissions {
+    /// The owner is a user, by name or number, with the group of that user. None: who this process is.
+    pub fn find(mode: Mode, owner: Option<&CStr>) -> Result<Self> {
+        let (uid, gid) = match owner {
+            Some(owner) => privileges::find_owner_and_group(owner)?,
+            None => (None, None),
+        };
+        let (uid, gid) = (uid.unwrap_or_else(geteuid), gid.unwrap_or_else(getegid));
+        Ok(Permissions { mode, uid, gid })
+    }
+}
+
+/// The mode that C asks for.
+pub fn mode(bits: u32) -> Result<Mode> {
+    match bits {
+        0 => Ok(Mode::S_IRUSR | Mode::S_IWUSR),
+        bits => Mode::from_bits(bits)
+            .filter(|mode| all_permissions().contains(*mode))
+            .ok_or_else(|| Error::invalid("the mode has other bits than permissions")),
+    }
+}
+
+/// A socket in the file system, and what makes it ours.
+pub struct Bound {
+    place: Place,
+    identity: Identity,
+    lock: Held,
+}
+
+/// Under the lock only we change what stands at the place.
+pub fn remove(bound: Bound) {
+    let Bound { place, identity, lock } = bound;
+    if place.is_intact() && place.stat().is_ok_and(|stat| Identity::from(stat) == identity) {
+        let _ = place.unlink();
+    }
+    lock.release();
+}
+
+/// With a backlog it listens, too.
+pub fn bind(
+    path: &CStr,
+    socket: BorrowedFd,
+    permissions: &Permissions,
+    backlog: Option<i32>,
+) -> Result<Bound> {
+    let place = Place::fixed(path)?;
+    refuse_unsafe_folder(&place)?;
+    let mut name = PathBuffer::new();
+    let name = name.join(&[path.to_bytes(), b".lock"]).or_cannot_at("lock", path)?;
+    let lock_place = Place::fixed(name)?;
+    let owner_of_lock = (permissions.uid, permissions.gid);
+    let is_other = owner_of_lock != (geteuid(), getegid());
+    let style = Style {
+        mode: Some(Mode::S_IRUSR | Mode::S_IWUSR),
+        owner: is_other.then_some(owner_of_lock),
+    };
+    let lock = match pidfile::lock(&lock_place, &style) {
+        Err(Error(Errno::EEXIST)) => return Err(Error(Errno::EADDRINUSE)),
+        lock => Held::new(lock_place, lock?)?,
+    };
+    match bind_locked(&place, socket, permissions, backlog) {
+        Ok(identity) => Ok(Bound { place, identity, lock }),
+        Err(error) => {
+            lock.release();
+            Err(error)
+        }
+    }
+}
+
+/// Where everybody may rename what is ours, somebody else could stand in for the daemon.
+fn refuse_unsafe_folder(place: &Place) -> Result<()> {
+    let folder = file::lstat_at(place.at(), place.folder())
+        .map_err(place.cannot("examine the directory of"))?;
+    let mode = Mode::from_bits_truncate(folder.st_mode);
+    if mode.contains(Mode::S_IWOTH) && !mode.contains(Mode::S_ISVTX) {
+        return Err(pidfile::refused(
+            Errno::EPERM,
+            place.shown(),
+            b"anybody may rename files in its directory",
+        ));
+    }
+    Ok(())
+}
+
+fn bind_locked(
+    place: &Place,
+    socket: BorrowedFd,
+    permissions: &Permissions,
+    backlog: Option<i32>,
+) -> Result<Identity> {
+    let address = address(place)?;
+    remove_stale(place, &address)?;
+    // The file begins with this, less the umask.
+    let _ = fchmod(socket, permissions.mode);
+    match address.bind(socket) {
+        Err(Errno::EADDRINUSE) => return Err(served(place)),
+        bound => bound.map_err(place.cannot("bind"))?,
+    }
+    let made = finish(place, socket, permissions, backlog);
+    if made.is_err_and(|error| error.0 != Errno::ESTALE) {
+        let _ = place.unlink();
+    }
+    made
+}
+
+/// Mode and owner are set on the very file that was bound, and only then somebody can connect.
+fn finish(
+    place: &Place,
+    socket: BorrowedFd,
+    permissions: &Permissions,
+    backlog: Option<i32>,
+) -> Result<Identity> {
+    let path = OFlag::O_PATH | OFlag::O_NOFOLLOW;
+    let bound = file::open_at(place.at(), place.name(), path, Mode::empty())
+        .map_err(place.cannot("open"))?;
+    let stat = file::fstat(bound.as_fd()).map_err(place.cannot("examine"))?;
+    if file::kind(&stat) != SFlag::S_IFSOCK || stat.st_uid != geteuid().as_raw() {
+        return Err(pidfile::refused(Errno::ESTALE, place.shown(), b"it was replaced meanwhile"));
+    }
+    if Mode::from_bits_truncate(stat.st_mode) & all_permissions() != permissions.mode {
+        let mut name = PathBuffer::new();
+        let name =
+            file::proc_path(bound.as_fd(), &mut name).map_err(place.cannot("set the mode of"))?;
+        let at = nix::fcntl::AT_FDCWD;
+        fchmodat(at, name, permissions.mode, FchmodatFlags::FollowSymlink)
+            .map_err(place.cannot("set the mode of"))?;
+    }
+    let owner = (permissions.uid, permissions.gid);
+    if (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid)) != owner {
+        let (uid, gid) = (Some(owner.0), Some(owner.1));
+        fchownat(bound.as_fd(), c"", uid, gid, AtFlags::AT_EMPTY_PATH)
+            .map_err(place.cannot("set the owner of"))?;
+    }
+    if let Some(backlog) = backlog {
+        stream::listen(socket, backlog).map_err(place.cannot("listen on"))?;
+    }
+    Ok(Identity::from(stat))
+}
+
+fn all_permissions() -> Mode {
+    Mode::S_IRWXU | Mode::S_IRWXG | Mode::S_IRWXO
+}
+
+/// Through our descriptor of the directory: it may be moved, and the path may be long.
+fn address(place: &Place) -> Result<Address> {
+    let mut folder = PathBuffer::new();
+    let mut path = PathBuffer::new();
+    let folder = file::proc_path(place.at(), &mut folder).map_err(place.cannot("bind"))?;
+    let path = path.join(&[folder.to_bytes(), b"/", place.file_name().to_bytes()]);
+    let address = path.and_then(Address::path);
+    address.map_err(place.cannot("bind"))
+}
+
+/// Removes a socket that nobody listens on. Under the lock, so nobody else of us does.
+fn remove_stale(place: &Place, address: &Address) -> Result<()> {
+    match place.stat() {
+        Err(Errno::ENOENT) => return Ok(()),
+        Err(errno) => return Err(place.cannot("examine")(errno)),
+        Ok(stat) if file::kind(&stat) == SFlag::S_IFSOCK => {}
+        Ok(_) => {
+            return Err(pidfile::refused(Errno::ENOTSOCK, place.shown(), b"it is not a socket"));
+        }
+    }
+    match address.probe() {
+        Ok(()) => Err(served(place)),
+        Err(Errno::ENOENT) => Ok(()),
+        Err(Errno::ECONNREFUSED) => match place.unlink() {
+            Ok(()) | Err(Errno::ENOENT) => Ok(()),
+            Err(errno) => Err(place.cannot("remove the stale")(errno)),
+        },
+        Err(errno) => Err(place.cannot("connect to")(errno)),
+    }
+}
+
+fn served(place: &Place) -> Error {
+    pidfile::refused(Errno::EADDRINUSE, place.shown(), b"another process serves it")
+}

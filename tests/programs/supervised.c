@@ -1,0 +1,122 @@
+/*
+ * A daemon for service managers. Its arguments are options, KEY=VALUE, and what it does before it is ready. Then SIGHUP
+ * reloads, which a file "bad" in its folder makes fail; SIGUSR1 has it hang; SIGUSR2 has the manager keep a descriptor.
+ */
+#include <err.h>
+#include <errno.h>
+#include <rsdaemon.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+static volatile sig_atomic_t shutdown_flag, reload_flag, hang_flag, keep_flag;
+
+static void check(int result, const char *what)
+{
+    if (result == -1)
+        exit(rsd_fail(1, rsd_last_error()));
+    if (*what != '\0') {
+        printf("%s: %d\n", what, result);
+        fflush(stdout);
+    }
+}
+
+/* What the manager has kept over a restart. */
+static void tell_kept(void)
+{
+    char text[100] = "nothing kept";
+    for (int fd = RSD_LISTEN_FDS_START; fd < RSD_LISTEN_FDS_START + rsd_listen_fds(); fd++)
+        if (strcmp(rsd_listen_fd_name(fd), "kept") == 0 && pread(fd, text, sizeof text - 1, 0) == -1)
+            exit(9);
+    check(rsd_status(strtok(text, "\n")), "");
+}
+
+static void prepare(const char *key, const char *value)
+{
+    if (strcmp(key, "fail") == 0)
+        exit(rsd_fail(atoi(value), strchr(value, ':') + 1));
+    else if (strcmp(key, "exit") == 0)
+        exit(atoi(value));
+    else if (strcmp(key, "status") == 0)
+        check(rsd_status(value), "");
+    else if (strcmp(key, "notify") == 0)
+        check(rsd_notify(value), "notify");
+    else if (strcmp(key, "barrier") == 0)
+        check(rsd_notify_barrier(atoi(value)), "barrier");
+    else if (strcmp(key, "chroot") == 0)
+        check(chroot(value), "chroot");
+    else if (strcmp(key, "kept") == 0)
+        tell_kept();
+    else if (strcmp(key, "sleep") == 0)
+        sleep((unsigned)atoi(value));
+    else if (strcmp(key, "close-all") == 0)
+        for (int fd = 3; fd < 64; fd++)
+            close(fd);
+}
+
+static void keep_a_descriptor(void)
+{
+    int fd = memfd_create("kept", MFD_CLOEXEC);
+    if (fd == -1 || dprintf(fd, "kept by %d\n", (int)getpid()) < 0)
+        exit(9);
+    check(rsd_notify_fds("FDSTORE=1\nFDNAME=kept", &fd, 1), "");
+    check(rsd_status("kept"), "");
+}
+
+static void reload(void)
+{
+    rsd_begin_reload();
+    if (access("bad", F_OK) == 0)
+        rsd_abort_reload("it is bad");
+    else
+        rsd_commit_reload();
+}
+
+int main(int argc, char *argv[])
+{
+    struct rsd_options options = { .size = sizeof options, .directory = "." };
+    int starts = 1;
+
+    for (int i = 1; i < argc; i++) {
+        char *value = strchr(argv[i], '=');
+        if (value == NULL)
+            errx(9, "no value: %s", argv[i]);
+        *value++ = '\0';
+        if (strcmp(argv[i], "foreground") == 0)
+            options.foreground = atoi(value);
+        else if (strcmp(argv[i], "pidfile") == 0)
+            options.pidfile = value;
+        else if (strcmp(argv[i], "log") == 0)
+            check(rsd_open_log(RSD_LOG_OPTIONS(.file = value)), "");
+        else if (strcmp(argv[i], "notify_fd") == 0)
+            options.notify_fd = atoi(value);
+        else if (strcmp(argv[i], "name") == 0)
+            options.name = value;
+        else if (strcmp(argv[i], "start") == 0)
+            starts = atoi(value);
+    }
+    if (starts && rsd_daemonize(&options) == -1)
+        errx(1, "%s", rsd_last_error());
+    for (int i = 1; i < argc; i++)
+        prepare(argv[i], argv[i] + strlen(argv[i]) + 1);
+    check(install_signal_flags(&shutdown_flag, &reload_flag), "");
+    check(rsd_flag_signal(SIGUSR1, &hang_flag, 1), "");
+    check(rsd_flag_signal(SIGUSR2, &keep_flag, 1), "");
+    check(rsd_ready(), "ready");
+    while (!shutdown_flag) {
+        if (reload_flag) {
+            reload_flag = 0;
+            reload();
+        }
+        if (keep_flag) {
+            keep_flag = 0;
+            keep_a_descriptor();
+        }
+        while (hang_flag)
+            pause();
+        check(rsd_wait(-1), "");
+    }
+    return 0;
+}
