@@ -834,11 +834,11 @@ struct rsd_sandbox_state {
      */
     size_t size;
     /**
-     * What the latest rsd_sandbox() was asked for: RSD_SANDBOX_... 0: there was none.
+     * What rsd_sandbox() was asked for, of all calls together: RSD_SANDBOX_... 0: there was none.
      */
     unsigned int asked;
     /**
-     * What of that is in force.
+     * What of that is in force, and was not left out by any call.
      */
     unsigned int in_force;
 };
@@ -2309,7 +2309,8 @@ int rsd_status(const char *text);
  * paths are opened first, so that access and promises need not allow that.
  *
  * Call it when all is open that the daemon needs (ports, logs, the control socket, devices), before rsd_ready(),
- * and before other threads run. It can be called again: each call can only take away more.
+ * and before other threads run. It can be called again: each call can only take away more. Promises refuse what later
+ * calls would need, but for fewer promises.
  *
  * @param options  RSD_SANDBOX(...), or a struct whose size member is set; NULL: all defaults
  * @return         0, or -1 with errno set, as by the functions of the parts: EINVAL for a mistake in the options.
@@ -2343,7 +2344,9 @@ int rsd_sandbox(const struct rsd_sandbox_options *options);
 int rsd_get_sandbox_state(struct rsd_sandbox_state *state);
 
 /**
- * Tell in words what rsd_sandbox() was asked for and how it stands, a line for each part:
+ * Tell in words what rsd_sandbox() was asked for and how it stands, a line for each part. After several calls each
+ * access and each promise has its line, as all of them hold together, and what was left out by one of them, too;
+ * of limits with one name, and of the other parts, the latest is told:
  *
  *     limits: in force: core=0 nofile=64
  *     cgroup: MISSING (this process is in no cgroup of version 2): scanner memory.max=64M
@@ -2357,7 +2360,8 @@ int rsd_get_sandbox_state(struct rsd_sandbox_state *state);
  *
  * Thread-safe: it tells of the calling thread. Not async-signal-safe. Since 0.1.
  */
-int rsd_sandbox_report(char *text, size_t room);
+int rsd_sandbox_report(char *text,
+                       size_t room);
 
 #if !defined(RSDAEMON_NO_DROP_IN_NAMES)
 /**

@@ -164,8 +164,7 @@ impl Rules {
     pub fn prepare(rules: &CStr) -> Result<Self> {
         let version = version()?;
         let mut allowed = Allowed::default();
-        let rules = rules.to_bytes().split(|byte| b" \t\n".contains(byte));
-        for rule in rules.filter(|rule| !rule.is_empty()) {
+        for rule in text::words(rules.to_bytes()) {
             allowed.add_rule(rule)?;
         }
         compile(version, &mut [&mut allowed, ALLOWED.lock().get_or_insert_default()]).map(Rules)

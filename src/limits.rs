@@ -42,7 +42,7 @@ impl Limits {
         parse(text, &KINDS, |kind| kind.0, |_, text| soft_and_hard(text)).map(Limits)
     }
 
-    /// Sets them, those first that may be refused. No heap, no lock.
+    /// Sets those that are not so already, and of them those first that may be refused. No heap, no lock.
     #[inline(never)]
     pub fn apply(&self) -> Result<()> {
         let mut before = [None; COUNT];
@@ -54,6 +54,7 @@ impl Limits {
         let all = || {
             let all = KINDS.iter().zip(&self.0).zip(&before);
             all.filter_map(|((kind, asked), before)| Some((kind, (*asked)?, (*before)?)))
+                .filter(|(_, asked, before)| asked != before)
         };
         let first = all().filter(|(_, asked, before)| asked.hard > before.hard);
         let second = all().filter(|(_, asked, before)| asked.hard <= before.hard);
@@ -72,6 +73,13 @@ impl Limits {
         Ok(())
     }
 
+    /// Others come on top, or in the place of these.
+    pub fn add(&mut self, others: Limits) {
+        for (asked, other) in self.0.iter_mut().zip(others.0) {
+            *asked = other.or(*asked);
+        }
+    }
+
     /// Whether the process has those that were asked for, still.
     pub fn are_in_force(&self) -> Result<bool> {
         for (&(name, resource), asked) in KINDS.iter().zip(&self.0) {
@@ -84,6 +92,13 @@ impl Limits {
     }
 }
 
+/// Those words of `before` whose limits `after` does not name.
+pub fn others<'a>(before: &'a [u8], after: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+    let name = |word: &'a [u8]| word.split(|&byte| byte == b'=').next();
+    text::words(before)
+        .filter(move |word| text::words(after).all(|other| name(other) != name(word)))
+}
+
 /// Words "NAME=VALUE" with blanks between, each at the place of its kind. `value` says why it is none.
 pub fn parse<Kind: 'static, Value: Copy, const COUNT: usize>(
     text: &CStr,
@@ -92,8 +107,7 @@ pub fn parse<Kind: 'static, Value: Copy, const COUNT: usize>(
     value: impl Fn(&Kind, &[u8]) -> core::result::Result<Value, &'static [u8]>,
 ) -> Result<[Option<Value>; COUNT]> {
     let mut values = [None; COUNT];
-    let words = text.to_bytes().split(|byte| b" \t\n".contains(byte));
-    for word in words.filter(|word| !word.is_empty()) {
+    for word in text::words(text.to_bytes()) {
         let mut halves = word.splitn(2, |&byte| byte == b'=');
         let asked = halves.next().unwrap_or_default();
         let text = halves.next().ok_or_else(|| unusable(word, b"it lacks its ="))?;

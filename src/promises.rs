@@ -25,6 +25,7 @@ use crate::{
         seccomp::{self, Installed},
         socket,
     },
+    text,
 };
 
 /// What happens to a call that was not promised.
@@ -51,8 +52,7 @@ impl Promises {
     #[inline(never)]
     pub fn prepare(promises: &CStr, otherwise: Otherwise) -> Result<Self> {
         let mut words = NONE;
-        let named = promises.to_bytes().split(|&byte| byte == b' ');
-        for name in named.filter(|name| !name.is_empty()) {
+        for name in text::words(promises.to_bytes()) {
             let Some(word) = Words::named(name) else {
                 let pieces: [&[u8]; 3] = [b"cannot promise ", name, b": there is no such word"];
                 return Err(Error::new(Errno::EINVAL, &pieces));

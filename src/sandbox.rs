@@ -124,7 +124,7 @@ impl<'a> Sandbox<'a> {
             promises.apply(scope)?;
         }
         if scope == Scope::Process {
-            core::mem::take(&mut self.report).publish();
+            core::mem::take(&mut self.report).publish()?;
         }
         Ok(())
     }

@@ -17,6 +17,11 @@ pub fn join(to: &mut [u8], pieces: &[&[u8]]) -> usize {
     length
 }
 
+/// The words of a text with blanks between them.
+pub fn words(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    text.split(|byte| b" \t\n".contains(byte)).filter(|word| !word.is_empty())
+}
+
 /// A number of decimal digits and nothing else.
 #[inline(never)]
 pub fn long_number(text: &[u8]) -> Option<u64> {

@@ -125,6 +125,39 @@ fn the_report_says_what_was_asked_and_what_is_so() {
     assert_eq!(rig.said("act", &[], &["report"]), "asked 0 missing 0\n");
 }
 
+#[test]
+fn the_report_remembers_all_sandboxes() {
+    if !is_root() {
+        return skip("needs root, which is given up");
+    }
+    let rig = Rig::new();
+    let options = ["limits=core=0 fsize=1M", "user=65534", "then", "limits=fsize=1K stack=1M"];
+    let expected = "limits: in force: core=0 fsize=1K stack=1M\n\
+        privileges: in force: user=65534 capabilities=none\n\
+        no new privileges: in force\n\
+        no dumps: in force\n\
+        asked 71 missing 0\n";
+    assert_eq!(rig.said("now", &options, &["report"]), expected);
+    // What is allowed again is not what was given up.
+    let options = ["user=65534", "then", "allow_dumps", "limits="];
+    let expected = expected.replace(" fsize=1K stack=1M", "");
+    assert_eq!(rig.said("now", &options, &["report"]), expected);
+    if !is_filtered() {
+        return;
+    }
+    let expected = "limits: in force: core=0\n\
+        no new privileges: in force\n\
+        no dumps: in force\n\
+        access: in force: r:d r:/etc\n\
+        access: in force: r:d\n\
+        promises: in force: stdio rpath\n\
+        promises: in force: stdio (or be killed)\n\
+        asked 1e1 missing 0\n";
+    let options = ["access=r:d r:/etc", "then", "access=r:d", "then", "promises=stdio rpath"];
+    let options = [&options[..], &["then", "promises=stdio", "otherwise=1"]].concat();
+    assert_eq!(rig.said("now", &options, &["report"]), expected);
+}
+
 /// As a kernel without it answers: strict, best effort.
 #[test]
 fn what_the_kernel_lacks_is_an_error_or_is_left_out_and_told() {
@@ -151,6 +184,18 @@ fn what_the_kernel_lacks_is_an_error_or_is_left_out_and_told() {
         assert!(said.contains(&format!("{name}: MISSING ({why}): {asked}\n")), "{said}");
         assert!(said.contains("no dumps: in force\n"), "{said}");
         assert!(said.ends_with("read:/etc/passwd 0\n"), "{said}");
+        // It is still told after a sandbox that asks for something else, until one has it.
+        let missing = format!("{name}: MISSING ({why}): {asked}\n");
+        for (then, is_told) in
+            [("limits=nofile=64", true), (&*format!("{option} "), true), (option, false)]
+        {
+            let once = format!("{inject}:when=1");
+            let said = with(&once, &["best_effort", option, "then", then], &["report"]);
+            assert_eq!(said.contains(&missing), is_told, "{then}: {said}");
+            assert_eq!(said.ends_with(" missing 0\n"), !is_told, "{then}: {said}");
+            let in_force = format!("\n{}: in force: ", name);
+            assert_eq!(said.contains(&in_force), then.starts_with(name), "{then}: {said}");
+        }
     }
 }
 

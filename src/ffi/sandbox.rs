@@ -83,7 +83,8 @@ pub struct rsd_sandbox_options {
 /// paths are opened first, so that access and promises need not allow that.
 ///
 /// Call it when all is open that the daemon needs (ports, logs, the control socket, devices), before rsd_ready(),
-/// and before other threads run. It can be called again: each call can only take away more.
+/// and before other threads run. It can be called again: each call can only take away more. Promises refuse what later
+/// calls would need, but for fewer promises.
 ///
 /// @param options  RSD_SANDBOX(...), or a struct whose size member is set; NULL: all defaults
 /// @return         0, or -1 with errno set, as by the functions of the parts: EINVAL for a mistake in the options.
@@ -158,9 +159,9 @@ pub(super) unsafe fn read<'a>(options: *const rsd_sandbox_options) -> Result<Opt
 pub struct rsd_sandbox_state {
     /// sizeof(struct rsd_sandbox_state), set by the program.
     pub size: usize,
-    /// What the latest rsd_sandbox() was asked for: RSD_SANDBOX_... 0: there was none.
+    /// What rsd_sandbox() was asked for, of all calls together: RSD_SANDBOX_... 0: there was none.
     pub asked: c_uint,
-    /// What of that is in force.
+    /// What of that is in force, and was not left out by any call.
     pub in_force: c_uint,
 }
 
@@ -187,7 +188,9 @@ pub unsafe extern "C" fn rsd_get_sandbox_state(state: *mut rsd_sandbox_state) ->
     })
 }
 
-/// Tell in words what rsd_sandbox() was asked for and how it stands, a line for each part:
+/// Tell in words what rsd_sandbox() was asked for and how it stands, a line for each part. After several calls each
+/// access and each promise has its line, as all of them hold together, and what was left out by one of them, too;
+/// of limits with one name, and of the other parts, the latest is told:
 ///
 ///     limits: in force: core=0 nofile=64
 ///     cgroup: MISSING (this process is in no cgroup of version 2): scanner memory.max=64M

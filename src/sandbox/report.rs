@@ -9,10 +9,15 @@ use crate::{
     cgroup,
     confinement::{self, Module},
     error::{self, Error, OrCannot, Result, Sentence},
-    limits::Limits,
+    limits::{self, Limits},
     privileges::State,
     promises::Otherwise,
-    sys::{file::Text, memory::Buffer, process, seccomp, thread::Mutex},
+    sys::{
+        file::Text,
+        memory::{Buffer, Table},
+        process, seccomp,
+        thread::Mutex,
+    },
 };
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -42,17 +47,18 @@ const PARTS: [(Part, &str); 9] = [
 
 /// A part that was asked for.
 struct Entry {
+    part: Part,
     asked: Text,
     /// Why it is not to be had.
     missing: Option<(Sentence, Errno)>,
 }
 
+/// Of one sandbox, or of all that were entered.
 #[derive(Default)]
 pub struct Report {
-    /// In the order of `PARTS`.
-    entries: [Option<Entry>; PARTS.len()],
+    entries: Table<Entry>,
     pub limits: Limits,
-    /// As it was when it had been proven.
+    /// As it was when privileges had been proven to be dropped.
     state: Option<State>,
 }
 
@@ -123,45 +129,96 @@ impl Report {
     #[inline(never)]
     pub fn new(options: &Options, limits: Limits) -> Result<Self> {
         let mut report = Report { limits, ..Report::default() };
-        for ((part, _), entry) in PARTS.iter().zip(&mut report.entries) {
+        for (part, _) in PARTS {
             let mut text = Told::new();
             if part.describe(options, &mut text) {
-                let asked = Text::new(text.as_bytes()).or_cannot("keep what was asked for")?;
-                *entry = Some(Entry { asked, missing: None });
+                report.insert(part, text.as_bytes(), None)?;
             }
         }
         Ok(report)
     }
 
+    fn insert(
+        &mut self,
+        part: Part,
+        asked: &[u8],
+        missing: Option<(Sentence, Errno)>,
+    ) -> Result<()> {
+        let inserted =
+            Text::new(asked).and_then(|asked| self.entries.insert(Entry { part, asked, missing }));
+        inserted.map(drop).or_cannot("keep what was asked for")
+    }
+
     /// By the latest error.
     pub fn note_missing(&mut self, part: Part, errno: Errno) {
-        if let Some(Some(entry)) = self.entries.get_mut(part as usize) {
+        let mut entries = self.entries.iter().map(|(_, entry)| entry);
+        if let Some(entry) = entries.find(|entry| entry.part == part) {
             entry.missing = Some((error::sentence(), errno));
         }
     }
 
     /// The rest is proven by whoever did it.
     pub fn read_state(&mut self) -> Result<()> {
-        self.state = Some(State::read()?);
+        let mut entries = self.entries.iter();
+        if entries.any(|(_, entry)| entry.part == Part::Privileges) {
+            self.state = Some(State::read()?);
+        }
         Ok(())
     }
 
-    /// From now on it is told of.
-    pub fn publish(self) {
-        *REPORT.lock() = Some(self);
+    /// From now on it is told of, beside what earlier ones did.
+    #[inline(never)]
+    pub fn publish(self) -> Result<()> {
+        let mut all = REPORT.lock();
+        let all = all.get_or_insert_default();
+        let Report { mut entries, limits, state } = self;
+        for (_, entry) in entries.iter() {
+            let mut text = Told::new();
+            while let Some(number) = all.superseded_by(entry) {
+                let before = all.entries.take(number);
+                if let Some(before) = before.filter(|_| entry.part == Part::Limits) {
+                    let left = before.asked.as_c_str().to_bytes();
+                    for word in limits::others(left, entry.asked.as_c_str().to_bytes()) {
+                        text.push(word);
+                        text.push(b" ");
+                    }
+                }
+            }
+            text.push(entry.asked.as_c_str().to_bytes());
+            all.insert(entry.part, text.as_bytes(), entry.missing.take())?;
+        }
+        all.limits.add(limits);
+        all.state = state.or(all.state);
+        Ok(())
     }
 
-    fn standing(&self, part: Part, entry: &Entry) -> Standing {
-        if entry.missing.is_some() {
+    /// Each access and each promise comes on top of those before. Of the rest the latest holds.
+    fn superseded_by(&mut self, newer: &Entry) -> Option<usize> {
+        let comes_on_top = matches!(newer.part, Part::Access | Part::Promises);
+        let supersedes = |before: &Entry| {
+            let is_same = before.asked.as_c_str() == newer.asked.as_c_str();
+            before.part == newer.part
+                && match newer.missing {
+                    None => is_same || !comes_on_top,
+                    Some(_) => is_same && before.missing.is_some(),
+                }
+        };
+        self.entries.iter().find_map(|(number, before)| supersedes(before).then_some(number))
+    }
+}
+
+impl Entry {
+    fn standing(&self, limits: &Limits, dropped: Option<State>) -> Standing {
+        if self.missing.is_some() {
             return Standing::Missing;
         }
-        let asked = entry.asked.as_c_str().to_bytes();
-        let is_in_force = match part {
-            Part::Limits => self.limits.are_in_force(),
+        let asked = self.asked.as_c_str().to_bytes();
+        let is_in_force = match self.part {
+            Part::Limits => limits.are_in_force(),
             Part::Cgroup => cgroup::is_in(asked),
             Part::Profile => confinement::is_in_force(Module::AppArmor, asked),
             Part::Context => confinement::is_in_force(Module::Selinux, asked),
-            Part::Privileges => State::read().map(|state| Some(state) == self.state),
+            Part::Privileges => State::read().map(|state| Some(state) == dropped),
             Part::NoNewPrivileges => State::read().map(|state| state.forbids_new_privileges),
             Part::NoDumps => process::is_dumpable().map(|is| !is).or_cannot("ask for core dumps"),
             // The kernel does not tell, and nobody gets rid of it.
@@ -176,10 +233,10 @@ impl Report {
     }
 }
 
-/// Tells it line by line, a line for each part that was asked for.
+/// Tells it line by line, a line for each part that was asked for and each time that still counts.
 #[inline(never)]
 pub fn tell(line: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
-    each(&mut |_, name, entry, standing| {
+    each(&mut |name, entry, standing| {
         let asked = entry.asked.as_c_str().to_bytes();
         let mut told = Told::new();
         told.push(name.as_bytes());
@@ -208,25 +265,24 @@ pub fn tell(line: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
 
 /// Those that were asked for and those that are in force, by the bits of their places in `PARTS`.
 pub fn bits() -> [u32; 2] {
-    let mut bits = [0; 2];
-    let _ = each(&mut |part, _, _, standing| {
+    let [mut asked, mut missing] = [0; 2];
+    let _ = each(&mut |_, entry, standing| {
         let is_in_force = matches!(standing, Standing::InForce | Standing::Unseen(_));
-        let [asked, in_force] = &mut bits;
-        *asked |= 1 << part as u32;
-        *in_force |= u32::from(is_in_force) << part as u32;
+        asked |= 1 << entry.part as u32;
+        missing |= u32::from(!is_in_force) << entry.part as u32;
         Ok(())
     });
-    bits
+    [asked, asked & !missing]
 }
 
-type Each<'a> = &'a mut dyn FnMut(Part, &str, &Entry, &Standing) -> Result<()>;
+type Each<'a> = &'a mut dyn FnMut(&str, &Entry, &Standing) -> Result<()>;
 
 fn each(act: Each) -> Result<()> {
-    let report = REPORT.lock();
-    let Some(report) = report.as_ref() else { return Ok(()) };
-    for (&(part, name), entry) in PARTS.iter().zip(&report.entries) {
-        if let Some(entry) = entry {
-            act(part, name, entry, &report.standing(part, entry))?;
+    let mut report = REPORT.lock();
+    let Some(Report { entries, limits, state }) = report.as_mut() else { return Ok(()) };
+    for (part, name) in PARTS {
+        for (_, entry) in entries.iter().filter(|(_, entry)| entry.part == part) {
+            act(name, entry, &entry.standing(limits, *state))?;
         }
     }
     Ok(())

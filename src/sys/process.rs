@@ -424,8 +424,11 @@ pub fn flush_stdio() {
 /// No core dump shows this process's memory, and no other process of the user reads it (PR_SET_DUMPABLE), until it
 /// executes a program. A change of ids sets this anew.
 pub fn forbid_dumps() -> nix::Result<()> {
+    if dumpable()? == 0 {
+        return Ok(());
+    }
     set_dumpable(false)?;
-    if is_dumpable()? { Err(Errno::EPERM) } else { Ok(()) }
+    if dumpable()? == 0 { Ok(()) } else { Err(Errno::EPERM) }
 }
 
 pub fn set_dumpable(on: bool) -> nix::Result<()> {
@@ -433,10 +436,15 @@ pub fn set_dumpable(on: bool) -> nix::Result<()> {
     check(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, libc::c_ulong::from(on)) }).map(drop)
 }
 
-/// By anybody of the user; 2 is for root alone.
+/// By anybody of the user.
 pub fn is_dumpable() -> nix::Result<bool> {
+    dumpable().map(|dumpable| dumpable == 1)
+}
+
+/// 0: by nobody, 1: by the user, 2: by root alone.
+fn dumpable() -> nix::Result<c_int> {
     // SAFETY: PR_GET_DUMPABLE takes no pointers.
-    check(unsafe { libc::prctl(libc::PR_GET_DUMPABLE) }).map(|dumpable| dumpable == 1)
+    check(unsafe { libc::prctl(libc::PR_GET_DUMPABLE) })
 }
 
 /// Whether there are other threads than this one. An error: nobody can tell.

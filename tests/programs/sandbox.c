@@ -2,7 +2,7 @@
  * "sandbox HOW OPTION... - ACTION...": enters a sandbox of these options and prints each action with 0 or its errno.
  * HOW: "now" by rsd_sandbox(); "daemon" and "foreground" as an option of rsd_daemonize(), with the pid file "d.pid"
  * and the output in "out", and serves the control socket "d.ctl" until SIGTERM; "run" does it in a command of
- * rsd_run(). What is refused is "refused ERRNO SENTENCE".
+ * rsd_run(). After "then" come the options of a second sandbox within the first. What is refused is "refused ERRNO SENTENCE".
  */
 #include "cases.h"
 
@@ -190,7 +190,12 @@ int main(int argc, char **argv)
             sandbox.best_effort = 1;
         else if (strcmp(argv[i], "allow_dumps") == 0)
             sandbox.allow_dumps = 1;
-        else if (strcmp(argv[i], "thread") == 0) {
+        else if (strcmp(argv[i], "then") == 0) {
+            if (rsd_sandbox(&sandbox) == -1)
+                return refused();
+            sandbox = (struct rsd_sandbox_options){ .size = sizeof sandbox };
+            privileges = (struct rsd_privileges){ .size = sizeof privileges };
+        } else if (strcmp(argv[i], "thread") == 0) {
             pthread_t thread;
             check(pthread_create(&thread, NULL, wait_for_ever, NULL) == 0);
         } else
