@@ -17,7 +17,7 @@ use crate::{
     daemonize,
     detach::Detach,
     error::{self, Line, OrCannot, Result},
-    lifecycle,
+    handed, lifecycle,
     sys::{
         arguments::MainArguments,
         file::{self, PathBuffer},
@@ -75,7 +75,11 @@ pub fn run<'a>(
         voice.help(options.usage);
         return Some(DONE);
     }
-    let word = asked.word.unwrap_or(Word::Start);
+    let word = match asked.word.unwrap_or(Word::Start) {
+        // In the place of a daemon that runs.
+        Word::Restart if handed::is_foreground().is_some() => Word::Start,
+        word => word,
+    };
     // In front of the text of rsd_fail(), too.
     start.name = Some(name);
     start.pidfile = asked.pidfile.or(start.pidfile);

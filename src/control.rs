@@ -107,6 +107,16 @@ pub fn close() {
     CLIENTS.with(Clients::close);
 }
 
+/// What another process needs to take it over.
+pub fn each(act: &mut dyn FnMut(i32)) {
+    CLIENTS.with(|clients| clients.listener.as_ref().map(|listener| listener.each(act)));
+}
+
+/// Another process accepts clients from now on; those that are here stay.
+pub fn let_go() {
+    CLIENTS.with(|clients| clients.listener.take().map(Listener::let_go));
+}
+
 /// Whether this process serves a control socket.
 pub fn is_open() -> bool {
     CLIENTS.with(|clients| clients.listener.is_some())

@@ -12,15 +12,16 @@ use nix::{errno::Errno, sys::stat::Mode, unistd::getpid};
 use self::{plan::Plan, state::daemon};
 pub use self::{
     plan::pidfile_path,
-    state::{Stage, fail, let_go_of_parents, ready, stage},
+    state::{Serving, Stage, fail, is_succeeded, let_go_of_parents, ready, serving, stage},
 };
 use crate::{
     channel::{self, Word},
     control,
     detach::{self, Choice, Detach},
     error::{self, Error, OrCannot, Result},
+    handed,
     kept::Kept,
-    launch::{self, Launcher, Side, SignalState},
+    launch::{self, Forks, Launcher, Side, SignalState},
     notify, pidfile, sandbox, sockets,
     sys::{load::identity, process, signal},
 };
@@ -101,6 +102,9 @@ impl Options<'_> {
     }
 
     fn choice(&self) -> Choice {
+        if let (Detach::Automatic, Some(is_foreground)) = (self.detach, handed::is_foreground()) {
+            return Choice { is_foreground, why: "as the daemon before it" };
+        }
         detach::choose(self.detach, self.notify_fd.is_some())
     }
 }
@@ -133,6 +137,18 @@ fn try_start(options: &Options, is_ready_at_once: bool) -> Result<()> {
         return Err(Error::new(Errno::EALREADY, &[why]));
     }
     let choice = options.choice();
+    if let Some(channel) = handed::channel() {
+        return match prepare(options, choice) {
+            Ok(mut plan) => {
+                start_daemon(&mut plan, channel, None, is_ready_at_once);
+                Ok(())
+            }
+            Err(error) => {
+                let _ = channel::send(channel.as_fd(), &Word::Failed(error));
+                Err(error)
+            }
+        };
+    }
     if !choice.is_foreground {
         refuse_to_fork(options.allow_threads)?;
         if control::is_open() {
@@ -140,20 +156,26 @@ fn try_start(options: &Options, is_ready_at_once: bool) -> Result<()> {
             return Err(Error::new(Errno::EBUSY, &[why]));
         }
     }
-    sockets::attend()?;
-    let mut plan = Plan::prepare(options, choice)?;
-    state::AT_EXIT.register().or_cannot("register an exit handler")?;
-    error::sentence(); // allocated now, not after the fork
+    let mut plan = prepare(options, choice)?;
     if choice.is_foreground {
         return plan.carry_out(None, None);
     }
-    match launch::launch(options.session_leader)? {
+    match launch::launch(if options.session_leader { Forks::Once } else { Forks::Twice })? {
         Side::Daemon { channel, signals } => {
-            start_daemon(&mut plan, channel, &signals, is_ready_at_once);
+            start_daemon(&mut plan, channel, Some(&signals), is_ready_at_once);
             Ok(())
         }
         Side::Launcher(launcher) => Err(wait(launcher, &plan)),
     }
+}
+
+#[inline(never)]
+fn prepare<'a>(options: &'a Options<'a>, choice: Choice) -> Result<Plan<'a>> {
+    sockets::attend()?;
+    let plan = Plan::prepare(options, choice)?;
+    state::AT_EXIT.register().or_cannot("register an exit handler")?;
+    error::sentence(); // allocated now, not after the fork
+    Ok(plan)
 }
 
 /// Why this process must not fork and leave.
@@ -173,7 +195,13 @@ fn refuse_to_fork(allow_threads: bool) -> Result<()> {
 
 /// In the new process: becomes the daemon or tells the launcher why not, and ends.
 #[inline(never)]
-fn start_daemon(plan: &mut Plan, channel: OwnedFd, signals: &SignalState, is_ready_at_once: bool) {
+fn start_daemon(
+    plan: &mut Plan,
+    channel: OwnedFd,
+    signals: Option<&SignalState>,
+    is_ready_at_once: bool,
+) {
+    // Who succeeds a daemon has a session already, which another process has begun.
     let started = match plan.options.session_leader {
         true => nix::unistd::setsid().map(drop).or_cannot("start a session"),
         false => Ok(()),
@@ -185,7 +213,7 @@ fn start_daemon(plan: &mut Plan, channel: OwnedFd, signals: &SignalState, is_rea
     let identity = identity(channel.as_raw_fd()).or_cannot("examine the channel to the caller");
     let started = started
         .and(identity)
-        .and_then(|identity| plan.carry_out(Some(&channel), Some(signals)).map(|()| identity));
+        .and_then(|identity| plan.carry_out(Some(&channel), signals).map(|()| identity));
     let failed = match started {
         Ok(identity) => {
             if let Some(daemon) = daemon().as_mut() {

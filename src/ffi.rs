@@ -24,6 +24,7 @@ mod reload;
 mod sandbox;
 mod signals;
 mod sockets;
+mod upgrade;
 mod version;
 
 pub use access::*;
@@ -48,4 +49,5 @@ pub use reload::*;
 pub use sandbox::*;
 pub use signals::*;
 pub use sockets::*;
+pub use upgrade::*;
 pub use version::*;

@@ -107,9 +107,18 @@ pub struct Launcher {
     was_subreaper: bool,
 }
 
-/// Forks once, where the daemon is to lead its session, or twice.
+/// How the new process is made.
+pub enum Forks {
+    /// It leads its session.
+    Once,
+    /// It is not the leader of its session.
+    Twice,
+    /// As with `Twice`, to take the place of this daemon: its parent is to be who would be ours.
+    ToSucceed,
+}
+
 #[inline(never)]
-pub fn launch(session_leader: bool) -> Result<Side> {
+pub fn launch(forks: Forks) -> Result<Side> {
     let (ours, daemons) = channel::pair()?;
     process::flush_stdio();
     let signals = SignalState::hold()?;
@@ -125,9 +134,14 @@ pub fn launch(session_leader: bool) -> Result<Side> {
     // The daemon's other parent is gone before it is ready: as subreaper we become its parent and
     // learn how it ends. Where that is not to be had, we only learn that it ended.
     let was_subreaper = process::is_subreaper();
-    let _ = process::set_subreaper(true);
+    if !matches!(forks, Forks::ToSucceed) {
+        let _ = process::set_subreaper(true);
+    }
 
-    let forked = if session_leader { process::fork_once() } else { process::fork_twice() };
+    let forked = match forks {
+        Forks::Once => process::fork_once(),
+        Forks::Twice | Forks::ToSucceed => process::fork_twice(),
+    };
     match forked {
         Ok(Fork::Daemon) => {
             drop(ours);
@@ -160,16 +174,12 @@ impl Launcher {
         timeout_ms: Option<u32>,
         clean_up: impl FnOnce(Option<Pid>),
     ) -> Error {
-        let watch = self.daemon.and_then(|pid| process::pidfd_open(pid).ok());
+        let watch = self.watch();
         let watch = watch.as_ref().map(AsFd::as_fd);
         let mut message = Message::new();
-        let outcome = match self.hear(&mut message, watch, timeout_ms) {
-            Ok(()) => message.word().unwrap_or_else(|| Word::Failed(closed())),
-            Err(error) => Word::Failed(error),
-        };
-        match outcome {
+        match self.word(&mut message, watch, timeout_ms) {
             Word::Ready { pid, status } => {
-                if hand_over(pid, status).is_err() {
+                if hand_over(!detach::was_executed_for_another(), pid, status).is_err() {
                     show(name, error::sentence().line.as_bytes());
                 }
                 let _ = process::wait(Wait::Process(self.child), libc::WNOHANG);
@@ -183,17 +193,67 @@ impl Launcher {
                 clean_up(self.daemon.map(Pid::from_raw));
                 process::exit_now(status)
             }
-            Word::Failed(error) => {
-                if !self.end_daemon(watch) {
-                    error::add_to_sentence(b"; not all of its processes could be ended");
+            Word::Failed(error) => self.undo(watch, error, clean_up),
+        }
+    }
+
+    /// The daemon that this process is lets go once the new one is ready and `let_go`, which tells it so, has seen
+    /// that it has taken over. Otherwise the new one is ended, and the error is why.
+    #[inline(never)]
+    pub fn wait_for_successor(
+        self,
+        timeout_ms: Option<u32>,
+        let_go: impl FnOnce(i32, &[u8], BorrowedFd) -> Result<()>,
+    ) -> Result<()> {
+        let watch = self.watch();
+        let watch = watch.as_ref().map(AsFd::as_fd);
+        let mut message = Message::new();
+        let error = match self.word(&mut message, watch, timeout_ms) {
+            Word::Ready { pid, status } => match let_go(pid, status, self.channel.as_fd()) {
+                Ok(()) => {
+                    let _ = process::wait(Wait::Process(self.child), libc::WNOHANG);
+                    return self.signals.restore();
                 }
-                error::keeping_sentence(|| clean_up(self.daemon.map(Pid::from_raw)));
-                // A signal that cancelled the start arrives now.
-                match self.signals.restore() {
-                    Ok(()) => error,
-                    Err(worse) => worse,
-                }
+                Err(error) => error,
+            },
+            Word::GaveUp { text, .. } => {
+                Error::new(Errno::ECHILD, &[b"the new process gave up: ", text])
             }
+            Word::Failed(error) => error,
+        };
+        Err(self.undo(watch, error, |_| ()))
+    }
+
+    fn watch(&self) -> Option<OwnedFd> {
+        self.daemon.and_then(|pid| process::pidfd_open(pid).ok())
+    }
+
+    fn word<'a>(
+        &self,
+        message: &'a mut Message,
+        watch: Option<BorrowedFd>,
+        timeout_ms: Option<u32>,
+    ) -> Word<'a> {
+        match self.hear(message, watch, timeout_ms) {
+            Ok(()) => message.word().unwrap_or_else(|| Word::Failed(closed())),
+            Err(error) => Word::Failed(error),
+        }
+    }
+
+    fn undo(
+        &self,
+        watch: Option<BorrowedFd>,
+        error: Error,
+        clean_up: impl FnOnce(Option<Pid>),
+    ) -> Error {
+        if !self.end_daemon(watch) {
+            error::add_to_sentence(b"; not all of its processes could be ended");
+        }
+        error::keeping_sentence(|| clean_up(self.daemon.map(Pid::from_raw)));
+        // A signal that cancelled the start arrives now.
+        match self.signals.restore() {
+            Ok(()) => error,
+            Err(worse) => worse,
         }
     }
 
@@ -221,12 +281,12 @@ impl Launcher {
             };
             let fds = [Some(self.channel.as_fd()), watch, Some(self.cancelled.as_fd())];
             let limit = limit.min(i64::from(i32::MAX)) as i32;
-            let [_, _, is_cancelled] = match file::poll(fds, limit) {
+            let [_, is_gone, is_cancelled] = match file::poll(fds, limit) {
                 Err(Errno::EINTR) => continue,
                 result => result.or_cannot("wait for the daemon")?,
             };
             // Whether it has ended is asked before its word is looked for: it may end after it.
-            let has_ended = self.end().is_some_and(|end| end.is_ok());
+            let has_ended = is_gone || self.end().is_some_and(|end| end.is_ok());
             match message.receive(self.channel.as_fd()) {
                 Ok(true) => return Ok(()),
                 Err(Errno::EAGAIN) if !has_ended => {}
@@ -332,15 +392,15 @@ impl Launcher {
     }
 }
 
-/// The service manager has waited for this process, and by default listens to no other: the daemon takes its place
-/// before this process ends.
+/// The service manager has waited for this process, if it is the main one, and by default listens to no other: the
+/// daemon takes its place before this process ends.
 #[inline(never)]
-fn hand_over(pid: i32, status: &[u8]) -> Result<()> {
+pub fn hand_over(is_main: bool, pid: i32, status: &[u8]) -> Result<()> {
     let mut digits = Line::new();
     digits.push_number(pid as u32);
-    let [main, pid, end]: [&[u8]; 3] = match detach::was_executed_for_another() {
-        true => [b""; 3],
-        false => [b"MAINPID=", digits.as_bytes(), b"\n"],
+    let [main, pid, end]: [&[u8]; 3] = match is_main {
+        true => [b"MAINPID=", digits.as_bytes(), b"\n"],
+        false => [b""; 3],
     };
     // What the daemon itself has said of it was not listened to.
     let label: &[u8] = if status.is_empty() { b"" } else { b"\nSTATUS=" };

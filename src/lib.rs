@@ -33,6 +33,9 @@
 //! `unix_socket`, as `control` does. `notify` tells the service manager; it is told things by `daemonize`, `launch`,
 //! `reload`, `status`, `main_loop` and `watchdog`, which the main loop feeds.
 //!
+//! `upgrade` plays the launcher of a process that is to take this daemon's place. That finds in `handed` what this one
+//! gives away: `pidfile`, `unix_socket` and `sockets` take it from there, and `daemonize` succeeds instead of forking.
+//!
 //! `promises` stands alone below its ffi; the process that records them writes to the `log`.
 //!
 //! `sandbox` sees `access`, `cgroup`, `confinement`, `limits`, `privileges` and `promises`; `daemonize` and `command` have
@@ -75,6 +78,7 @@ mod environment;
 mod error;
 #[allow(unsafe_code)]
 mod ffi;
+mod handed;
 mod inherited;
 mod kept;
 mod launch;
@@ -105,6 +109,7 @@ mod stdio;
 mod sys;
 mod text;
 mod unix_socket;
+mod upgrade;
 mod watchdog;
 
 pub use ffi::*;

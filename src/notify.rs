@@ -51,6 +51,16 @@ pub fn attend() {
     }
 }
 
+/// Whether somebody is to be told.
+pub fn has_manager() -> bool {
+    matches!(known(&mut MANAGER.lock()), Known::Somebody(_))
+}
+
+/// Nobody is told anything any more.
+pub fn forget() {
+    *MANAGER.lock() = Known::Nobody;
+}
+
 fn known(known: &mut Known) -> &mut Known {
     if matches!(known, Known::NotYet) {
         *known = match load::environment(c"NOTIFY_SOCKET").map(|name| Manager::at(name.to_bytes()))

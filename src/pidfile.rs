@@ -31,6 +31,7 @@ use self::newborn::Newborn;
 pub use self::{holder::Holder, place::Place};
 use crate::{
     error::{Error, Line, OrCannot, Result},
+    handed,
     kept::Kept,
     sys::{
         file::{self, Lock},
@@ -78,6 +79,10 @@ impl Style {
 /// Locks the pid file for this process. The lock lasts until every process that has the descriptor
 /// has closed it.
 pub fn lock(place: &Place, style: &Style) -> Result<OwnedFd> {
+    // It names the daemon before until this one is ready.
+    if let Some(lock) = handed::take_lock(&|stat| place.is(stat)) {
+        return Ok(lock);
+    }
     let mut newborn = match Newborn::make(place, style) {
         Ok(newborn) => newborn,
         Err(error) => return in_place::lock(place, style, error),
@@ -221,15 +226,33 @@ impl Held {
         }
     }
 
+    /// The number of our descriptor of the lock, for one to be handed over.
+    pub fn number(&self) -> i32 {
+        self.lock.number()
+    }
+
+    /// Whether no other process has taken it over.
+    pub fn is_ours(&self) -> bool {
+        let read = self.lock.get().and_then(read_pid);
+        !matches!(read, Ok(Some(pid)) if pid != getpid().as_raw())
+    }
+
+    /// It names this process from now on.
+    pub fn claim(&self) {
+        if let Ok(lock) = self.lock.get() {
+            let _ = claim(lock);
+        }
+    }
+
     /// EBADF if the program has not left the lock alone.
     pub fn check(&self) -> nix::Result<()> {
         self.lock.get().map(drop)
     }
 
-    /// Removes the file and lets go of the lock.
+    /// Removes the file, unless another process has taken it over, and lets go of the lock.
     #[inline(never)]
     pub fn release(self) {
-        if let (true, Ok(lock)) = (self.place.is_intact(), self.lock.get()) {
+        if let (true, true, Ok(lock)) = (self.is_ours(), self.place.is_intact(), self.lock.get()) {
             let looked = file::fstat(lock).and_then(|stat| self.place.holds(&stat));
             if looked != Ok(false) {
                 let removed = looked.and_then(|_| self.place.unlink());
@@ -260,6 +283,20 @@ impl ForProgram {
             Err(errno) => Err(errno),
         }
     }
+}
+
+/// Of the locks of this process that the program has: their numbers.
+pub fn each_for_program(act: &mut dyn FnMut(i32)) {
+    for locked in LOCKED_FOR_PROGRAM.lock().iter().flatten() {
+        if locked.generation == generation() && locked.is_there() == Ok(true) {
+            act(locked.fd);
+        }
+    }
+}
+
+/// The locked file names this process from now on.
+pub fn claim(file: BorrowedFd) -> nix::Result<()> {
+    in_place::write(file)
 }
 
 /// A forked child closes its copies, so that the locks end with the parent.

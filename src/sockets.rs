@@ -12,9 +12,10 @@ use nix::{
 use crate::{
     detach::is_this_process,
     error::{Error, OrCannot, Result},
+    handed,
     sys::{
         file::{self, PathBuffer},
-        load,
+        load::{self, Identity},
         memory::{Bytes, Table},
         process::{self, AtExit},
         stream::{self, Address},
@@ -23,6 +24,9 @@ use crate::{
     text,
     unix_socket::{self, Bound, Permissions},
 };
+
+/// What goes with a kind in socket(2).
+const FLAGS: i32 = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
 
 /// The first that is passed.
 pub(crate) const FIRST: i32 = 3;
@@ -52,9 +56,12 @@ struct Passed {
 
 static PASSED: Mutex<Option<Passed>> = Mutex::new(None);
 
-/// A socket that stands in the file system, and whose.
+/// A socket that was bound here; the descriptor is the program's.
 struct Own {
-    bound: Bound,
+    fd: i32,
+    identity: Identity,
+    /// None: it does not stand in the file system.
+    bound: Option<Bound>,
     owner: Pid,
 }
 
@@ -87,6 +94,28 @@ pub fn name(fd: i32, act: &mut dyn FnMut(&CStr)) {
         passed.name(fd).map(act);
         Ok(())
     });
+}
+
+/// Those that were passed and are open, with their names.
+pub fn each_passed(act: &mut dyn FnMut(i32, &CStr)) {
+    let _ = with_passed(|passed| {
+        for fd in FIRST..FIRST.saturating_add(passed.count) {
+            if file::borrowed(fd).is_some_and(|fd| file::fstat(fd).is_ok()) {
+                act(fd, passed.name(fd).unwrap_or_default());
+            }
+        }
+        Ok(())
+    });
+}
+
+/// What another process needs to take over those that were bound here: each after its lock, where it has one.
+pub fn each_bound(act: &mut dyn FnMut(i32)) {
+    for (_, own) in BOUND.lock().iter().filter(|(_, own)| own.owner == getpid()) {
+        if load::identity(own.fd) == Ok(own.identity) {
+            own.bound.iter().for_each(|bound| act(bound.lock_number()));
+            act(own.fd);
+        }
+    }
 }
 
 fn with_passed<T>(act: impl FnOnce(&mut Passed) -> Result<T>) -> Result<T> {
@@ -251,30 +280,35 @@ impl<'a> Place<'a> {
     /// A socket of this kind, bound here, and with a backlog listening.
     fn bind(&self, options: &Options, shown: &CStr) -> Result<OwnedFd> {
         let backlog = (options.kind != libc::SOCK_DGRAM).then_some(options.backlog);
-        match self {
+        let bound = match self {
             Place::Path(path) => {
                 let permissions =
                     Permissions::find(unix_socket::mode(options.mode)?, options.owner)?;
-                let socket = stream::unix(options.kind).or_cannot("make a socket")?;
-                let bound = unix_socket::bind(path, socket.as_fd(), &permissions, backlog)?;
-                keep(bound)?;
-                Ok(socket)
+                let (socket, bound) = unix_socket::bind(path, options.kind, &permissions, backlog)?;
+                return keep(socket, Some(bound));
             }
-            Place::At(address) => {
-                bind_at(address, options.kind, backlog).or_cannot_at("bind", shown)
-            }
+            Place::At(address) => bind_at(address, options.kind, backlog),
             Place::Anywhere { both, inet } => match bind_at(both, options.kind, backlog) {
                 Err(Errno::EAFNOSUPPORT | Errno::EADDRNOTAVAIL) => {
                     bind_at(inet, options.kind, backlog)
                 }
                 bound => bound,
-            }
-            .or_cannot_at("bind", shown),
-        }
+            },
+        };
+        keep(bound.or_cannot_at("bind", shown)?, None)
     }
 }
 
-fn bind_at(address: &Address, kind: i32, backlog: Option<i32>) -> nix::Result<OwnedFd> {
+/// With a backlog it listens, too.
+pub fn bind_at(address: &Address, kind: i32, backlog: Option<i32>) -> nix::Result<OwnedFd> {
+    let is_it = |socket: BorrowedFd| {
+        Address::of(socket).is_ok_and(|there| there == *address)
+            && stream::kind(socket) == Ok(kind & !FLAGS)
+            && stream::is_listening(socket) == Ok(backlog.is_some())
+    };
+    if let Some(handed) = handed::take_socket(&is_it) {
+        return Ok(handed);
+    }
     let socket = address.socket(kind)?;
     if address.family() != libc::AF_UNIX && kind == libc::SOCK_STREAM {
         stream::reuse_address(socket.as_fd())?;
@@ -300,10 +334,13 @@ pub fn listen(options: &Options) -> Result<i32> {
     }
 }
 
-/// Removed from the file system when this process ends.
-fn keep(bound: Bound) -> Result<()> {
+/// To be handed over, and removed from the file system when this process ends.
+fn keep(socket: OwnedFd, bound: Option<Bound>) -> Result<OwnedFd> {
     AT_EXIT.register().or_cannot("register an exit handler")?;
-    BOUND.lock().insert(Own { bound, owner: getpid() }).map(drop).or_cannot("keep a socket")
+    let fd = socket.as_raw_fd();
+    let identity = load::identity(fd).or_cannot("examine a socket")?;
+    let kept = BOUND.lock().insert(Own { fd, identity, bound, owner: getpid() });
+    kept.or_cannot("keep a socket").map(|_| socket)
 }
 
 static AT_EXIT: AtExit = AtExit::new(at_exit);
@@ -315,7 +352,7 @@ extern "C" fn at_exit() {
         table.iter().find(|(_, own)| own.owner == getpid()).map(|(number, _)| number)
     };
     while let Some(own) = own(&mut table).and_then(|number| table.take(number)) {
-        unix_socket::remove(own.bound);
+        own.bound.map(unix_socket::remove);
     }
 }
 
@@ -325,5 +362,6 @@ pub fn hand_over_from(before: Pid) {
     let Some(mut table) = BOUND.try_lock() else { return };
     for (_, own) in table.iter().filter(|(_, own)| own.owner == before) {
         own.owner = getpid();
+        own.bound.iter().for_each(Bound::claim);
     }
 }

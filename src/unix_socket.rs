@@ -2,7 +2,7 @@
 //! connect, and removed only by who bound it.
 
 use core::ffi::CStr;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::{
     errno::Errno,
@@ -13,6 +13,7 @@ use nix::{
 
 use crate::{
     error::{Error, OrCannot, Result},
+    handed,
     pidfile::{self, Held, Place, Style},
     privileges,
     sys::{
@@ -58,22 +59,37 @@ pub struct Bound {
     lock: Held,
 }
 
+impl Bound {
+    /// The number of our lock, for a descriptor to be handed over.
+    pub fn lock_number(&self) -> i32 {
+        self.lock.number()
+    }
+
+    /// The lock is this process's, which is the daemon now.
+    pub fn claim(&self) {
+        self.lock.claim();
+    }
+}
+
 /// Under the lock only we change what stands at the place.
 pub fn remove(bound: Bound) {
     let Bound { place, identity, lock } = bound;
-    if place.is_intact() && place.stat().is_ok_and(|stat| Identity::from(stat) == identity) {
+    if lock.is_ours()
+        && place.is_intact()
+        && place.stat().is_ok_and(|stat| Identity::from(stat) == identity)
+    {
         let _ = place.unlink();
     }
     lock.release();
 }
 
-/// With a backlog it listens, too.
+/// A new socket of this kind, or that of the daemon before. With a backlog it listens, too.
 pub fn bind(
     path: &CStr,
-    socket: BorrowedFd,
+    kind: i32,
     permissions: &Permissions,
     backlog: Option<i32>,
-) -> Result<Bound> {
+) -> Result<(OwnedFd, Bound)> {
     let place = Place::fixed(path)?;
     refuse_unsafe_folder(&place)?;
     let mut name = PathBuffer::new();
@@ -85,12 +101,26 @@ pub fn bind(
         mode: Some(Mode::S_IRUSR | Mode::S_IWUSR),
         owner: is_other.then_some(owner_of_lock),
     };
-    let lock = match pidfile::lock(&lock_place, &style) {
-        Err(Error(Errno::EEXIST)) => return Err(Error(Errno::EADDRINUSE)),
-        lock => Held::new(lock_place, lock?)?,
+    let handed = handed::take_guarded(&|stat| lock_place.is(stat));
+    let (lock, handed) = match handed {
+        Some((lock, socket)) => (lock, socket),
+        None => match pidfile::lock(&lock_place, &style) {
+            Err(Error(Errno::EEXIST)) => return Err(Error(Errno::EADDRINUSE)),
+            lock => (lock?, None),
+        },
     };
-    match bind_locked(&place, socket, permissions, backlog) {
-        Ok(identity) => Ok(Bound { place, identity, lock }),
+    let lock = Held::new(lock_place, lock)?;
+    let made = match handed {
+        Some(socket) => {
+            finish(&place, socket.as_fd(), permissions, backlog).map(|identity| (socket, identity))
+        }
+        None => stream::unix(kind).or_cannot("make a socket").and_then(|socket| {
+            let identity = bind_locked(&place, socket.as_fd(), permissions, backlog)?;
+            Ok((socket, identity))
+        }),
+    };
+    match made {
+        Ok((socket, identity)) => Ok((socket, Bound { place, identity, lock })),
         Err(error) => {
             lock.release();
             Err(error)

@@ -40,6 +40,11 @@ pub fn start(every_ms: Option<i64>) {
     }
 }
 
+/// Never again.
+pub fn stop() {
+    WATCHDOG.with(|watchdog| watchdog.every_ms = 0);
+}
+
 /// In each turn of the main loop.
 pub fn look() {
     WATCHDOG.with(|watchdog| {

@@ -13,13 +13,8 @@ use std::{
 
 use common::{
     Daemon, Folder, command, example, fail_with, foreground::Foreground, is_root, machine::Machine,
-    read, root, run, skip, succeed, test_with, text, until,
+    port, read, root, run, skip, succeed, test_with, text, until,
 };
-
-fn port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
-}
 
 #[track_caller]
 fn assert_serves(stream: std::io::Result<TcpStream>) {

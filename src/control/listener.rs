@@ -9,6 +9,7 @@ use crate::{
     error::{OrCannot, Result},
     kept::Kept,
     poller::{self, Source},
+    sockets,
     sys::stream::{self, Address, Peer},
     unix_socket::{self, Bound, Permissions},
 };
@@ -35,17 +36,19 @@ pub struct Listener {
 impl Listener {
     pub fn open(path: &CStr, mode: Mode, owner: Option<&CStr>) -> Result<Self> {
         let permissions = Permissions::find(mode, owner)?;
-        let socket = stream::never_waits().and_then(Kept::new).or_cannot("make a socket")?;
-        let fd = socket.get().or_cannot("make a socket")?;
-        let path = match path.to_bytes() {
+        let kind = libc::SOCK_STREAM | libc::SOCK_NONBLOCK;
+        let (socket, path) = match path.to_bytes() {
             [b'@', name @ ..] => {
                 let address = Address::name(name).or_cannot_at("bind", path)?;
-                address.bind(fd).or_cannot_at("bind", path)?;
-                stream::listen(fd, stream::BACKLOG).or_cannot_at("listen on", path)?;
-                None
+                let bound = sockets::bind_at(&address, kind, Some(stream::BACKLOG));
+                (bound.or_cannot_at("bind", path)?, None)
             }
-            _ => Some(unix_socket::bind(path, fd, &permissions, Some(stream::BACKLOG))?),
+            _ => {
+                let bound = unix_socket::bind(path, kind, &permissions, Some(stream::BACKLOG))?;
+                (bound.0, Some(bound.1))
+            }
         };
+        let socket = Kept::new(socket).or_cannot("examine a socket")?;
         Ok(Listener { socket, permissions, path, is_paused: false })
     }
 
@@ -99,6 +102,18 @@ impl Listener {
 
     pub fn is_paused(&self) -> bool {
         self.is_paused
+    }
+
+    /// The descriptors that another process needs to take it over.
+    pub fn each(&self, act: &mut dyn FnMut(i32)) {
+        self.path.iter().for_each(|bound| act(bound.lock_number()));
+        act(self.socket.number());
+    }
+
+    /// Another process serves it, or nobody, where it did not take it over.
+    pub fn let_go(self) {
+        self.path.into_iter().for_each(unix_socket::remove);
+        self.socket.close_after(poller::remove);
     }
 
     /// No client can connect any more, and those that wait are turned away, also where a forked child has a

@@ -14,8 +14,9 @@ use super::{
     state::{Daemon, Stage, daemon},
 };
 use crate::{
-    detach::{Choice, Detach},
+    detach::{self, Choice, Detach},
     error::{OrCannot, Result},
+    handed,
     inherited::{self, Descriptors},
     kept::Kept,
     launch::SignalState,
@@ -36,9 +37,15 @@ use crate::{
 pub struct Plan<'a> {
     pub options: &'a Options<'a>,
     choice: Choice,
+    /// The service manager takes it, or who is its caller, for the main process of the service.
+    is_main: bool,
+    /// It succeeds another daemon.
+    succeeds: bool,
     /// The process that was told to become a daemon.
     caller: Pid,
     name: Option<Text>,
+    /// The path of the program: a new version may stand there later, and this one be moved away.
+    program: Option<Text>,
     null: OwnedFd,
     log: Option<OwnedFd>,
     directory: Option<OwnedFd>,
@@ -60,8 +67,11 @@ impl<'a> Plan<'a> {
         let mut plan = Plan {
             options,
             choice,
+            is_main: !detach::was_executed_for_another(),
+            succeeds: handed::is_foreground().is_some(),
             caller: getpid(),
             name: None,
+            program: process::program().ok(),
             null: stdio::open_null()?,
             log: None,
             directory: None,
@@ -148,8 +158,11 @@ impl<'a> Plan<'a> {
                 *daemon() = Some(Daemon {
                     owner: getpid(),
                     name: self.name.take(),
+                    program: self.program.take(),
                     stage: Stage::Starting,
                     choice: self.choice,
+                    is_main: self.is_main,
+                    succeeds: self.succeeds,
                     is_automatic: self.options.detach == Detach::Automatic,
                     notify_fd: self.notify_fd.take(),
                     watchdog_ms: self.watchdog_ms,
@@ -177,7 +190,10 @@ impl<'a> Plan<'a> {
             let lock = pidfile::lock(&place, &self.style)?;
             return Held::new(place, lock).map(Some);
         }
-        pidfile::clear_stale(&place, &self.style)?;
+        // The daemon before has it, perhaps, and hands it over.
+        if !self.succeeds {
+            pidfile::clear_stale(&place, &self.style)?;
+        }
         self.place = Some(place);
         Ok(None)
     }

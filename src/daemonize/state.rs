@@ -1,6 +1,9 @@
 //! The daemon that this process is, and what it says of itself: ready, or not at all.
 
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::{
+    os::fd::BorrowedFd,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+};
 
 use nix::{
     errno::Errno,
@@ -9,8 +12,10 @@ use nix::{
 
 use crate::{
     channel::{self, Word},
+    deadline::{Deadline, FOR_EVER},
     detach::Choice,
     error::{Error, Line, OrCannot, Result},
+    handed,
     kept::Kept,
     launch, log,
     notify::{self, NotifyFd},
@@ -19,6 +24,7 @@ use crate::{
     sys::{
         file::Text,
         process::AtExit,
+        socket,
         thread::{Guard, Mutex},
     },
     watchdog,
@@ -29,8 +35,14 @@ pub struct Daemon {
     /// A forked child has this state, too, but is not the daemon.
     pub owner: Pid,
     pub name: Option<Text>,
+    /// The path from which it was executed.
+    pub program: Option<Text>,
     pub stage: Stage,
     pub choice: Choice,
+    /// The service manager takes it for the main process of the service.
+    pub is_main: bool,
+    /// This process succeeds another daemon, to which the channel leads.
+    pub succeeds: bool,
     /// The library has chosen.
     pub is_automatic: bool,
     /// To the launcher, until ready. None in the foreground.
@@ -103,7 +115,8 @@ pub fn ready() -> Result<()> {
         fd.tell().or_cannot("tell the supervisor on its notification descriptor")?;
         daemon.notify_fd = None;
     }
-    if daemon.choice.is_foreground {
+    // The daemon before tells it, as long as it is the main process.
+    if daemon.choice.is_foreground && !daemon.succeeds {
         notify::tell(&[b"READY=1"])?;
     }
     if let Some(channel) = &daemon.channel {
@@ -111,11 +124,17 @@ pub fn ready() -> Result<()> {
         let (pid, status) = (getpid().as_raw(), status::get().text);
         let word = Word::Ready { pid, status: status.as_bytes() };
         let sent = channel::send(channel, &word);
+        let sent = if daemon.succeeds { take_over(channel, sent) } else { sent };
         drop(daemon.channel.take().and_then(Kept::into_owned_unchecked));
         if sent.is_err() {
             daemon.pidfile.take().into_iter().for_each(Held::release);
             daemon.stage = Stage::Over;
-            return Err(cancelled(b"whoever started this daemon is gone"));
+            let why: &[u8] = if daemon.succeeds {
+                b"the daemon before does not let go"
+            } else {
+                b"whoever started this daemon is gone"
+            };
+            return Err(cancelled(why));
         }
     }
     daemon.stage = Stage::Ready;
@@ -130,6 +149,61 @@ pub fn ready() -> Result<()> {
         log::write(libc::LOG_INFO, line.as_bytes(), &[]);
     }
     Ok(())
+}
+
+/// How long the daemon before may take to let go.
+const LET_GO_MS: i32 = 30_000;
+
+/// Waits for the word of the daemon before, which was sent that this one is ready. Where that has ended, nobody else is
+/// left.
+fn take_over(channel: BorrowedFd, sent: nix::Result<()>) -> nix::Result<()> {
+    let hear = || {
+        sent?;
+        match Deadline::after(LET_GO_MS).poll(Some(channel), FOR_EVER)? {
+            true => socket::receive(channel, &mut [0]),
+            false => Err(Errno::ETIMEDOUT),
+        }
+    };
+    match hear() {
+        Ok(_) | Err(Errno::EPIPE | Errno::ECONNRESET) => {}
+        Err(errno) => return Err(errno),
+    }
+    handed::succeed();
+    let _ = socket::send(channel, b"t");
+    Ok(())
+}
+
+/// A daemon that is ready.
+pub struct Serving {
+    pub is_foreground: bool,
+    pub is_main: bool,
+    /// The path of the program.
+    pub program: Option<Text>,
+    /// The number of the lock of its pid file.
+    pub lock: Option<i32>,
+}
+
+/// What this process is, if it is a daemon that is ready.
+pub fn serving() -> Option<Serving> {
+    let daemon = daemon();
+    let daemon = daemon.as_ref().filter(|daemon| daemon.owner == getpid())?;
+    (daemon.stage == Stage::Ready).then_some(Serving {
+        is_foreground: daemon.choice.is_foreground,
+        is_main: daemon.is_main,
+        program: daemon
+            .program
+            .as_ref()
+            .and_then(|path| Text::new(path.as_c_str().to_bytes()).ok()),
+        lock: daemon.pidfile.as_ref().map(Held::number),
+    })
+}
+
+/// Another process is the daemon from now on.
+pub fn is_succeeded() {
+    if let Some(daemon) = daemon().as_mut() {
+        daemon.stage = Stage::Over;
+        daemon.pidfile.take().into_iter().for_each(Held::release);
+    }
 }
 
 /// The program has become a daemon by itself, or stays what it is; the service manager waits all the same.

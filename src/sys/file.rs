@@ -103,6 +103,13 @@ pub fn put_at(fd: BorrowedFd, number: RawFd) -> nix::Result<()> {
     retry(|| check(unsafe { libc::dup3(fd.as_raw_fd(), number, libc::O_CLOEXEC) })).map(drop)
 }
 
+/// readlink(2). How long it is.
+pub fn read_link(path: &CStr, to: &mut [u8]) -> nix::Result<usize> {
+    // SAFETY: a C string, and as much room as it says.
+    let length = unsafe { libc::readlink(path.as_ptr(), to.as_mut_ptr().cast(), to.len()) };
+    check(length as c_int).map(|length| length as usize)
+}
+
 /// A copy on the first free number from `least` up.
 pub fn copy_above(fd: BorrowedFd, least: RawFd) -> nix::Result<OwnedFd> {
     // SAFETY: fcntl(2) with F_DUPFD_CLOEXEC reads no memory of ours.

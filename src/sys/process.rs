@@ -10,7 +10,9 @@ use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use nix::{errno::Errno, unistd::Pid};
 
 use super::{
-    check, file, load,
+    check,
+    file::{self, Text},
+    load,
     signal::{self, How, Set},
     thread::{Guard, Mutex},
 };
@@ -19,6 +21,14 @@ unsafe extern "C" {
     static mut environ: *const *const c_char;
     /// Defined in spawn.c, which says what it does.
     fn rsd_spawn_child(spawn: *mut Spawn) -> libc::pid_t;
+    /// As above.
+    fn rsd_execute(
+        path: *const c_char,
+        arguments: *const *mut c_char,
+        environment: *const *mut c_char,
+        fds: *mut c_int,
+        count: c_int,
+    ) -> c_int;
     /// Defined in fork_twice.c, which says what it does.
     fn rsd_fork_twice(daemon: *mut libc::pid_t) -> libc::pid_t;
 }
@@ -92,11 +102,50 @@ impl Arguments {
         (!first.is_null()).then_some(Arguments(argv))
     }
 
+    pub fn as_ptr(&self) -> *const *mut c_char {
+        self.0
+    }
+
     /// The name of the command.
     pub fn first(&self) -> &CStr {
         // SAFETY: `new` saw that it is not NULL; by its contract it is a C string.
         unsafe { CStr::from_ptr(*self.0) }
     }
+}
+
+/// The variables of this process's environment, "NAME=VALUE", as long as nobody changes them.
+pub fn environment() -> impl Iterator<Item = &'static CStr> {
+    // SAFETY: nobody changes the environment meanwhile, as the header asks for.
+    let mut next = unsafe { environ };
+    core::iter::from_fn(move || {
+        if next.is_null() {
+            return None;
+        }
+        // SAFETY: not after the NULL at the end, at which we stay.
+        let variable = unsafe { *next };
+        if variable.is_null() {
+            return None;
+        }
+        // SAFETY: another one follows, if only the NULL.
+        next = unsafe { next.add(1) };
+        // SAFETY: environ(7) points to C strings.
+        Some(unsafe { CStr::from_ptr(variable) })
+    })
+}
+
+/// In a process of our own: executes a program with clean signals and these descriptors alone, which stand on the numbers
+/// from 3 on then, beside stdio. Returns only with an errno. Neither heap nor lock.
+pub fn execute(
+    path: &CStr,
+    arguments: *const *mut c_char,
+    environment: *const *mut c_char,
+    fds: &mut [c_int],
+) -> Errno {
+    // SAFETY: the pointers are as execve(2) wants them, by whoever has put them together, and signals are blocked.
+    let errno = unsafe {
+        rsd_execute(path.as_ptr(), arguments, environment, fds.as_mut_ptr(), fds.len() as c_int)
+    };
+    Errno::from_raw(errno)
 }
 
 /// What a child does last before it executes, in memory that it borrows: see `Scope::Child`.
@@ -482,6 +531,13 @@ pub fn set_umask(mask: libc::mode_t) {
 unsafe extern "C" {
     /// What was executed, without the folder; set before main.
     static program_invocation_short_name: *const c_char;
+}
+
+/// The path of this program's file.
+pub fn program() -> nix::Result<Text> {
+    let mut path = [0; libc::PATH_MAX as usize];
+    let length = file::read_link(c"/proc/self/exe", &mut path)?;
+    Text::new(path.get(..length).unwrap_or_default())
 }
 
 /// The name of this program.

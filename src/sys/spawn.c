@@ -33,17 +33,39 @@ struct rsd_spawn {
 };
 
 /* Where the kernel cannot, as many as are likely: a limit may be a thousand million. */
-static void close_at_exec(void)
+static void close_at_exec(int first)
 {
     struct rlimit limit;
     rlim_t last = 1 << 16;
 
-    if (syscall(SYS_close_range, 3u, ~0u, CLOSE_RANGE_CLOEXEC) == 0)
+    if (syscall(SYS_close_range, (unsigned)first, ~0u, CLOSE_RANGE_CLOEXEC) == 0)
         return;
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < last)
         last = limit.rlim_cur;
-    for (int fd = 3; fd < (int)last; fd++)
+    for (int fd = first; fd < (int)last; fd++)
         fcntl(fd, F_SETFD, FD_CLOEXEC);
+}
+
+/* 0 or an errno. */
+static int reset_signals(void)
+{
+    /* SIG_DFL, no flags, an empty mask: as the kernel has it, which also takes the two signals that the
+       C library keeps for itself, and which are inherited ignored from posix_spawn(3). */
+    const char action[64] = { 0 };
+
+    for (int signo = 1; signo <= SIGRTMAX; signo++)
+        if (signo != SIGKILL && signo != SIGSTOP
+            && syscall(SYS_rt_sigaction, signo, action, NULL, _NSIG / 8) == -1)
+            return errno;
+    return 0;
+}
+
+static int unblock_signals(void)
+{
+    sigset_t none;
+
+    sigemptyset(&none);
+    return sigprocmask(SIG_SETMASK, &none, NULL) == -1 ? errno : 0;
 }
 
 /* As execvp(3), but what is no program is not given to /bin/sh. Returns only with an errno. */
@@ -85,27 +107,45 @@ static int execute(const struct rsd_spawn *spawn)
 
 static int become(const struct rsd_spawn *spawn)
 {
-    /* SIG_DFL, no flags, an empty mask: as the kernel has it, which also takes the two signals that the
-       C library keeps for itself, and which are inherited ignored from posix_spawn(3). */
-    const char action[64] = { 0 };
-    sigset_t none;
+    int failed;
 
     if (setpgid(0, 0) == -1)
         return errno;
     /* All, before any is unblocked: no handler of the caller's may run on its memory. */
-    for (int signo = 1; signo <= SIGRTMAX; signo++)
-        if (signo != SIGKILL && signo != SIGSTOP
-            && syscall(SYS_rt_sigaction, signo, action, NULL, _NSIG / 8) == -1)
-            return errno;
+    if ((failed = reset_signals()) != 0)
+        return failed;
     for (int fd = 0; fd < 3; fd++)
         if (dup2(spawn->stdio[fd], fd) == -1)
             return errno;
-    close_at_exec();
-    sigemptyset(&none);
-    if (sigprocmask(SIG_SETMASK, &none, NULL) == -1)
-        return errno;
-    int failed = spawn->prepare == NULL ? 0 : spawn->prepare(spawn->argument);
+    close_at_exec(3);
+    if ((failed = unblock_signals()) != 0)
+        return failed;
+    failed = spawn->prepare == NULL ? 0 : spawn->prepare(spawn->argument);
     return failed != 0 ? failed : execute(spawn);
+}
+
+/*
+ * Executes a program with these descriptors on the numbers from 3 on, and no others but stdio. All signals must be
+ * blocked. Returns only with an errno.
+ */
+int rsd_execute(const char *path, char *const *argv, char *const *environment, int *fds, int count)
+{
+    int failed = reset_signals();
+
+    if (failed != 0)
+        return failed;
+    /* First out of the way of each other. */
+    for (int i = 0; i < count; i++)
+        if ((fds[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, 3 + count)) == -1)
+            return errno;
+    for (int i = 0; i < count; i++)
+        if (dup2(fds[i], 3 + i) == -1)
+            return errno;
+    close_at_exec(3 + count);
+    if ((failed = unblock_signals()) != 0)
+        return failed;
+    execve(path, argv, environment);
+    return errno;
 }
 
 /*

@@ -446,6 +446,12 @@ pub fn try_flock(file: &fs::File, kind: i32) -> bool {
     unsafe { nix::libc::flock(file.as_raw_fd(), kind | nix::libc::LOCK_NB) == 0 }
 }
 
+/// A TCP port that nobody listens on.
+pub fn port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
 /// Whether anybody holds flock(2) on the file.
 pub fn is_locked(path: &Path) -> bool {
     fs::File::open(path).is_ok_and(|file| !try_flock(&file, nix::libc::LOCK_SH))

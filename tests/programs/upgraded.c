@@ -1,0 +1,136 @@
+/*
+ * A daemon that is upgraded by SIGUSR2 and by the control command "upgrade", and tells its pid to whoever connects to its
+ * port or its path. Its arguments are options, KEY=VALUE. A file "next" in its folder has what a new one does before it
+ * is ready: fail, hang, crash, exit, refuse (an error of rsd_daemonize()), wait (for a file "go"), or another path.
+ */
+#include "cases.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <syslog.h>
+
+static volatile sig_atomic_t shutdown_flag, reload_flag, upgrade_flag;
+
+static void answer(int server)
+{
+    char text[32];
+    int client = accept4(server, NULL, NULL, SOCK_CLOEXEC);
+    if (client == -1)
+        return;
+    int length = snprintf(text, sizeof text, "%d\n", (int)getpid());
+    check(send(client, text, (size_t)length, MSG_NOSIGNAL) == length);
+    close(client);
+}
+
+static int upgrade(void)
+{
+    char next[8] = "";
+    int fd = open("next", O_RDONLY | O_CLOEXEC);
+    int timeout = fd != -1 && read(fd, next, 4) == 4 && strcmp(next, "hang") == 0 ? 1000 : 30000;
+    if (fd != -1)
+        close(fd);
+    if (rsd_upgrade(NULL, timeout) == 0)
+        return 0;
+    rsd_log(LOG_ERR, "%d: %s", errno, rsd_last_error());
+    return -1;
+}
+
+static void upgrade_command(struct rsd_control_request *request, void *none)
+{
+    (void)none;
+    if (upgrade() == -1)
+        rsd_control_fail(request, rsd_last_error());
+    else
+        shutdown_flag = 1;
+}
+
+static void misbehave(const char *how)
+{
+    if (strcmp(how, "fail") == 0)
+        exit(rsd_fail(7, "the new one is bad"));
+    if (strcmp(how, "hang") == 0)
+        for (;;)
+            pause();
+    if (strcmp(how, "crash") == 0)
+        kill(getpid(), SIGKILL);
+    if (strcmp(how, "exit") == 0)
+        exit(5);
+    if (strcmp(how, "wait") == 0)
+        while (access("go", F_OK) == -1)
+            usleep(1000);
+}
+
+int main(int argc, char *argv[])
+{
+    struct rsd_options options = { .size = sizeof options, .directory = ".", .name = "upgraded" };
+    const char *port = NULL, *path = NULL, *control = NULL, *locked = NULL;
+    char next[256] = "";
+    FILE *file = fopen("next", "r");
+
+    if (file != NULL && getenv("RSDAEMON_UPGRADE") != NULL)
+        check(fgets(next, sizeof next, file) != NULL);
+    for (int i = 1; i < argc; i++) {
+        char *value = strchr(argv[i], '=') + 1;
+        if (strncmp(argv[i], "foreground=", 11) == 0)
+            options.foreground = atoi(value);
+        else if (strncmp(argv[i], "pidfile=", 8) == 0)
+            options.pidfile = strcmp(next, "refuse") == 0 ? "/nowhere/d.pid" : value;
+        else if (strncmp(argv[i], "late=", 5) == 0)
+            options.pidfile_when = RSD_PIDFILE_AT_READY;
+        else if (strncmp(argv[i], "user=", 5) == 0)
+            options.user = value;
+        else if (strncmp(argv[i], "locked=", 7) == 0)
+            locked = value;
+        else if (strncmp(argv[i], "port=", 5) == 0)
+            port = value;
+        else if (strncmp(argv[i], "path=", 5) == 0)
+            path = strncmp(next, "path=", 5) == 0 ? next + 5 : value;
+        else if (strncmp(argv[i], "control=", 8) == 0)
+            control = value;
+    }
+    if (locked != NULL)
+        check(rsd_lock_pidfile(locked) != -1);
+    if (rsd_daemonize(&options) == -1) {
+        fprintf(stderr, "%s\n", rsd_last_error());
+        return 1;
+    }
+    check(rsd_open_log(RSD_LOG_OPTIONS(.file = "log")) == 0);
+    misbehave(next);
+    struct pollfd polled[3] = { { .fd = -1 }, { .fd = -1 }, { .fd = -1, .events = POLLIN } };
+    const char *addresses[2] = { port, path };
+    for (int i = 0; i < 2; i++) {
+        polled[i].events = POLLIN;
+        if (addresses[i] != NULL
+            && (polled[i].fd = rsd_listen(RSD_SOCKET(.address = addresses[i], .backlog = 1000))) == -1)
+            return rsd_fail(1, rsd_last_error());
+    }
+    if (control != NULL
+        && (rsd_open_control(control, 0600, NULL) == -1
+            || rsd_control_command("upgrade", "start anew", upgrade_command, NULL) == -1))
+        return rsd_fail(1, rsd_last_error());
+    check(install_signal_flags(&shutdown_flag, &reload_flag) == 0);
+    check(rsd_flag_signal(SIGUSR2, &upgrade_flag, 1) == 0);
+    if (rsd_ready() == -1)
+        return rsd_fail(1, rsd_last_error());
+    rsd_log(LOG_INFO, "serves as %d", (int)getpid());
+
+    polled[2].fd = rsd_fd();
+    while (!shutdown_flag) {
+        if (poll(polled, 3, -1) == -1)
+            check(errno == EINTR);
+        for (int i = 0; i < 2; i++)
+            if (polled[i].revents)
+                answer(polled[i].fd);
+        if (polled[2].revents)
+            check(rsd_dispatch() != -1);
+        if (upgrade_flag) {
+            upgrade_flag = 0;
+            if (upgrade() == 0)
+                break;
+        }
+    }
+    rsd_log(LOG_INFO, "leaves as %d", (int)getpid());
+    return 0;
+}

@@ -1,0 +1,288 @@
+//! A daemon that is replaced by a new start of its program: nobody is refused, and nothing has happened if the new one
+//! does not get ready.
+
+mod common;
+
+use std::{
+    fs,
+    io::Read,
+    net::TcpStream,
+    os::unix::{fs::PermissionsExt, net::UnixStream},
+    path::PathBuf,
+    sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
+};
+
+use common::{
+    Daemon, Folder, command, control::Client, foreground::Foreground, is_locked, port, program,
+    read, succeed, test_with, until,
+};
+use nix::{
+    libc::{ECHILD, EINTR, ENOENT, ETIMEDOUT},
+    sys::signal::Signal,
+};
+
+struct Rig {
+    folder: Folder,
+    program: PathBuf,
+    port: u16,
+}
+
+impl Rig {
+    fn new() -> Self {
+        let folder = Folder::new();
+        let program = program(&folder, "upgraded");
+        Rig { folder, program, port: port() }
+    }
+
+    /// It ends with the value.
+    fn start(&self, more: &[&str]) -> Daemon {
+        let port = format!("port=127.0.0.1:{}", self.port);
+        let path = format!("path={}", self.folder.path("d.sock").display());
+        let mut command = command(&self.program);
+        command.args(["pidfile=./d.pid", "control=./d.ctl", &port, &path]).args(more);
+        succeed(command.current_dir(&self.folder));
+        self.daemon()
+    }
+
+    fn pidfile(&self) -> PathBuf {
+        self.folder.path("d.pid")
+    }
+
+    /// Who stands in the pid file.
+    fn daemon(&self) -> Daemon {
+        Daemon::of(&self.pidfile())
+    }
+
+    fn log(&self) -> String {
+        read(&self.folder.path("log"))
+    }
+
+    /// Who answers at each of the places.
+    #[track_caller]
+    fn servers(&self) -> [i32; 3] {
+        let mut texts = [String::new(), String::new()];
+        let mut port = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        port.read_to_string(&mut texts[0]).unwrap();
+        let mut path = UnixStream::connect(self.folder.path("d.sock")).unwrap();
+        path.read_to_string(&mut texts[1]).unwrap();
+        let [port, path] = texts.map(|text| text.trim_end().parse().unwrap());
+        let status = Client::new(&self.folder.path("d.ctl")).ask("status").ok();
+        let pid = status.split("pid: ").nth(1).unwrap_or_else(|| panic!("{status}"));
+        [port, path, pid.split_whitespace().next().unwrap().parse().unwrap()]
+    }
+
+    #[track_caller]
+    fn assert_served_by(&self, daemon: &Daemon) {
+        assert_eq!(self.servers(), [daemon.pid; 3], "{}", self.log());
+        assert!(is_locked(&self.pidfile()));
+    }
+
+    /// The one after it, when it has ended.
+    #[track_caller]
+    fn successor(&self, before: Daemon) -> Daemon {
+        before.wait_end();
+        let after = self.daemon();
+        assert_ne!(after.pid, before.pid);
+        self.assert_served_by(&after);
+        after
+    }
+
+    /// What a new start does.
+    fn next(&self, how: &str) {
+        fs::write(self.folder.path("next"), how).unwrap();
+    }
+
+    /// The one that is to take over, while it waits.
+    fn new_process(&self, before: &Daemon) -> Daemon {
+        let is_new = |pid: &i32| {
+            let path = fs::read_link(format!("/proc/{pid}/exe"));
+            *pid != before.pid && path.is_ok_and(|path| path == self.program)
+        };
+        let mut pid = None;
+        until("a new one runs", || {
+            let processes = fs::read_dir("/proc").unwrap();
+            let mut pids =
+                processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
+            pid = pids.find(is_new);
+            pid.is_some()
+        });
+        Daemon::of_pid(pid.unwrap())
+    }
+
+    #[track_caller]
+    fn assert_nothing_left(&self) {
+        let left = self.folder.names();
+        let left: Vec<_> = left.iter().filter(|name| name.starts_with("d.")).collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
+}
+
+#[test]
+fn a_new_start_takes_over_by_signal_and_by_command() {
+    let rig = Rig::new();
+    let first = rig.start(&[]);
+    rig.assert_served_by(&first);
+    first.signal(Signal::SIGUSR2);
+    let second = rig.successor(first);
+    let said = Client::new(&rig.folder.path("d.ctl")).ask("upgrade").ok();
+    assert_eq!(said, "");
+    let third = rig.successor(second);
+    third.stop();
+    rig.assert_nothing_left();
+    assert_eq!(rig.log().matches(" has taken over").count(), 2, "{}", rig.log());
+}
+
+#[test]
+fn what_is_not_asked_for_again_is_given_up() {
+    let rig = Rig::new();
+    let first = rig.start(&["locked=other.pid", "late=1"]);
+    let other = rig.folder.path("other.pid");
+    rig.next(&format!("path={}", rig.folder.path("d.other").display()));
+    first.signal(Signal::SIGUSR2);
+    first.wait_end();
+    let second = rig.daemon();
+    let mut text = String::new();
+    let mut there = UnixStream::connect(rig.folder.path("d.other")).unwrap();
+    there.read_to_string(&mut text).unwrap();
+    assert_eq!(text, format!("{}\n", second.pid));
+    assert!(!rig.folder.path("d.sock").exists() && !rig.folder.path("d.sock.lock").exists());
+    // rsd_lock_pidfile() before rsd_daemonize(), and a pid file that comes when ready.
+    assert_eq!(read(&other), format!("{}\n", second.pid));
+    assert!(is_locked(&other) && is_locked(&rig.pidfile()));
+    second.stop();
+    rig.assert_nothing_left();
+    assert!(!is_locked(&other));
+}
+
+/// All that can happen to the new one.
+#[test]
+fn a_new_start_that_fails_changes_nothing() {
+    let rig = Rig::new();
+    let daemon = rig.start(&[]);
+    let descriptors = daemon.fds().len();
+    let before = fs::metadata(rig.pidfile()).unwrap().modified().unwrap();
+    for (how, why) in [
+        ("fail", format!("{ECHILD}: the new process gave up: the new one is bad")),
+        ("hang", format!("{ETIMEDOUT}: the daemon was not ready within 1000 ms and was ended")),
+        ("crash", format!("{ECHILD}: the daemon ended before it was ready")),
+        ("exit", format!("{ECHILD}: the daemon ended before it was ready")),
+        ("refuse", format!("{ENOENT}: cannot open the directory of /nowhere/d.pid: No such file")),
+    ] {
+        rig.next(how);
+        daemon.signal(Signal::SIGUSR2);
+        until(how, || rig.log().contains(&why));
+        rig.assert_served_by(&daemon);
+        let said = Client::new(&rig.folder.path("d.ctl")).ask("upgrade");
+        let (_, reason) = why.split_once(": ").unwrap();
+        assert!(said.end.starts_with(&format!("error {reason}")), "{how}: {said:?}");
+        rig.assert_served_by(&daemon);
+        // Nothing has happened to the file, and nothing of the attempts is left.
+        assert_eq!(fs::metadata(rig.pidfile()).unwrap().modified().unwrap(), before);
+        assert_eq!(daemon.children(), []);
+        until("the clients' descriptors are closed", || daemon.fds().len() == descriptors);
+    }
+    for (program, why) in
+        [(None, "No such file or directory"), (Some("no program"), "Exec format error")]
+    {
+        let path = rig.folder.path("upgraded");
+        fs::rename(&path, rig.folder.path("kept")).unwrap();
+        if let Some(program) = program {
+            fs::write(&path, program).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        let said = Client::new(&rig.folder.path("d.ctl")).ask("upgrade");
+        let expected = format!("error cannot run {}: {why}", path.display());
+        assert_eq!(said.end, expected);
+        rig.assert_served_by(&daemon);
+        fs::rename(rig.folder.path("kept"), &path).unwrap();
+    }
+    fs::remove_file(rig.folder.path("next")).unwrap();
+    daemon.signal(Signal::SIGUSR2);
+    rig.successor(daemon).stop();
+    rig.assert_nothing_left();
+}
+
+#[test]
+fn a_daemon_that_is_to_end_meanwhile_ends_and_takes_the_new_one_with_it() {
+    let rig = Rig::new();
+    let daemon = rig.start(&[]);
+    rig.next("wait");
+    daemon.signal(Signal::SIGUSR2);
+    let new = rig.new_process(&daemon);
+    daemon.signal(Signal::SIGTERM);
+    daemon.wait_end();
+    new.wait_end();
+    rig.assert_nothing_left();
+    assert!(rig.log().contains(&format!("{EINTR}: the start was interrupted by a signal")));
+}
+
+/// Wherever it is: before the new one is ready, or while it takes over.
+#[test]
+fn a_daemon_that_is_killed_meanwhile_is_succeeded() {
+    let rig = Rig::new();
+    let daemon = rig.start(&[]);
+    rig.next("wait");
+    daemon.signal(Signal::SIGUSR2);
+    let new = rig.new_process(&daemon);
+    daemon.signal(Signal::SIGKILL);
+    daemon.wait_end();
+    assert!(is_locked(&rig.pidfile()));
+    fs::write(rig.folder.path("go"), "").unwrap();
+    until("it has taken over", || read(&rig.pidfile()) == format!("{}\n", new.pid));
+    rig.assert_served_by(&new);
+    new.stop();
+    rig.assert_nothing_left();
+}
+
+#[test]
+fn who_is_no_daemon_or_has_a_supervisor_that_is_not_told_is_refused() {
+    let rig = Rig::new();
+    let mut command = command(&rig.program);
+    command.args(["foreground=1", "pidfile=./d.pid", "control=./d.ctl"]);
+    command.current_dir(&rig.folder);
+    let daemon = Foreground::start(&rig.folder, &mut command, "");
+    until("it serves", || rig.log().contains("serves as"));
+    let said = Client::new(&rig.folder.path("d.ctl")).ask("upgrade");
+    assert!(said.end.starts_with("error cannot upgrade: in the foreground"), "{said:?}");
+    daemon.process.stop();
+}
+
+/// As fast as they go, with clients all the time: each is answered.
+#[test]
+fn nobody_is_refused_while_it_is_upgraded_again_and_again() {
+    let count = if test_with().is_empty() { 1000 } else { 20 };
+    let rig = Rig::new();
+    let mut daemon = rig.start(&[]);
+    let (is_over, answers) = (AtomicBool::new(false), AtomicU32::new(0));
+    std::thread::scope(|threads| {
+        for _ in 0..2 {
+            threads.spawn(|| {
+                while !is_over.load(Relaxed) {
+                    let mut text = String::new();
+                    let mut port = TcpStream::connect(("127.0.0.1", rig.port)).unwrap();
+                    port.read_to_string(&mut text).unwrap();
+                    let mut path = UnixStream::connect(rig.folder.path("d.sock")).unwrap();
+                    path.read_to_string(&mut text).unwrap();
+                    assert_eq!(text.lines().count(), 2, "{text}");
+                    answers.fetch_add(2, Relaxed);
+                    // The lock is held at every moment.
+                    assert!(is_locked(&rig.pidfile()));
+                }
+            });
+        }
+        let upgraded = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            for _ in 0..count {
+                daemon.signal(Signal::SIGUSR2);
+                daemon.wait_end();
+                daemon = rig.daemon();
+            }
+        }));
+        is_over.store(true, Relaxed);
+        upgraded.unwrap();
+    });
+    rig.assert_served_by(&daemon);
+    assert!(answers.load(Relaxed) > count, "{answers:?} answers in {count} upgrades");
+    assert_eq!(rig.log().matches(" has taken over").count(), count as usize);
+    daemon.stop();
+    rig.assert_nothing_left();
+}
