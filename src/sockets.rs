@@ -352,7 +352,9 @@ extern "C" fn at_exit() {
         table.iter().find(|(_, own)| own.owner == getpid()).map(|(number, _)| number)
     };
     while let Some(own) = own(&mut table).and_then(|number| table.take(number)) {
-        own.bound.map(unix_socket::remove);
+        if let Some(bound) = own.bound {
+            unix_socket::remove(bound);
+        }
     }
 }
 
