@@ -2612,7 +2612,7 @@ int rsd_is_fifo(int fd, const char *path);
  * process has only the rights that this one has kept: after rsd_drop_privileges() or rsd_sandbox() it must need no others.
  * A program that closes descriptors that it does not know, before it calls this library, cannot take over.
  *
- * From a control command, answer first and leave the main loop after the callback, see time_server.c.
+ * The callback of a control command may call it, and answers before this process ends: see c-examples/echo_server.c.
  *
  * @param argv        the path of the program and its arguments, with a NULL after the last. NULL: as this process was
  *                    started, the program by the path it was executed from

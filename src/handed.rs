@@ -28,6 +28,8 @@ struct Handed {
     /// Locks that were taken: their files name the daemon before until this one is ready.
     locks: Table<(i32, Identity)>,
     is_foreground: bool,
+    /// The daemon before serves no more.
+    is_over: bool,
     /// A forked child is handed nothing.
     generation: u32,
 }
@@ -74,6 +76,7 @@ impl Handed {
             fds: Table::new(),
             locks: Table::new(),
             is_foreground,
+            is_over: false,
             generation: generation(),
         };
         for fd in first..last {
@@ -117,6 +120,11 @@ pub fn is_foreground() -> Option<bool> {
     with(|handed| Some(handed.is_foreground))
 }
 
+/// Whether the daemon before still serves, on the same sockets.
+pub fn is_served() -> bool {
+    with(|handed| (!handed.is_over).then_some(())).is_some()
+}
+
 /// The lock of a file that is such a one.
 pub fn take_lock(is: &dyn Fn(&FileStat) -> bool) -> Option<OwnedFd> {
     with(|handed| handed.take_lock(is)).map(|(_, lock)| lock)
@@ -151,6 +159,7 @@ pub fn succeed() {
             }
         }
         (handed.fds, handed.locks) = Default::default();
+        handed.is_over = true;
         Some(())
     });
 }

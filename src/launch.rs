@@ -212,7 +212,9 @@ impl Launcher {
             Word::Ready { pid, status } => match let_go(pid, status, self.channel.as_fd()) {
                 Ok(()) => {
                     let _ = process::wait(Wait::Process(self.child), libc::WNOHANG);
-                    return self.signals.restore();
+                    // There is no way back: the other one is the daemon.
+                    let _ = self.signals.restore().or_else(|_| self.signals.restore());
+                    return Ok(());
                 }
                 Err(error) => error,
             },

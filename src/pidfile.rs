@@ -231,10 +231,13 @@ impl Held {
         self.lock.number()
     }
 
-    /// Whether no other process has taken it over.
+    /// Whether no other process has taken it over, and that is certain.
     pub fn is_ours(&self) -> bool {
-        let read = self.lock.get().and_then(read_pid);
-        !matches!(read, Ok(Some(pid)) if pid != getpid().as_raw())
+        let read = || self.lock.get().and_then(read_pid);
+        match read().or_else(|_| read()) {
+            Ok(pid) => pid.is_none_or(|pid| pid == getpid().as_raw()),
+            Err(_) => false,
+        }
     }
 
     /// It names this process from now on.

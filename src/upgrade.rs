@@ -22,7 +22,7 @@ use crate::{
     error::{self, Error, Line, OrCannot, Result},
     handed,
     launch::{self, Forks, Side},
-    log, notify, pidfile, sockets,
+    log, notify, pidfile, sockets, status,
     sys::{
         file::{self, Text},
         load,
@@ -75,11 +75,23 @@ pub fn upgrade(arguments: Option<Arguments>, timeout_ms: Option<u32>) -> Result<
             process::exit_now(1)
         }
         Side::Launcher(launcher) => {
-            launcher.wait_for_successor(timeout_ms, |pid, status, channel| {
-                let_go(&daemon, &estate, pid, status, channel)
-            })?;
+            let mut is_told = false;
+            let waited = launcher.wait_for_successor(timeout_ms, |pid, status, channel| {
+                is_told = true;
+                let_go(&daemon, pid, status, channel)
+            });
+            if let Err(error) = waited {
+                if is_told {
+                    // It has been ended since, whatever it had written.
+                    error::keeping_sentence(|| reclaim(&daemon, &estate));
+                }
+                return Err(error);
+            }
         }
     }
+    // What is said of this process concerns nobody any more.
+    watchdog::stop();
+    notify::forget();
     daemonize::is_succeeded();
     control::let_go();
     Ok(())
@@ -89,21 +101,13 @@ fn refused(errno: Errno, why: &[u8]) -> Error {
     Error::new(errno, &[b"cannot upgrade: ", why])
 }
 
-/// The new process waits for our word, and writes its number into the pid file then.
-fn let_go(
-    daemon: &Serving,
-    estate: &Estate,
-    pid: i32,
-    status: &[u8],
-    channel: BorrowedFd,
-) -> Result<()> {
+/// The new process waits for our word, and writes its number into the pid files then.
+fn let_go(daemon: &Serving, pid: i32, status: &[u8], channel: BorrowedFd) -> Result<()> {
     launch::hand_over(daemon.is_main, pid, status)?;
     let is_taken = socket::send(channel, b"g").is_ok()
         && Deadline::after(TAKE_OVER_MS).poll(Some(channel), FOR_EVER) == Ok(true)
         && socket::receive(channel, &mut [0]) == Ok(1);
     if !is_taken {
-        let _ = launch::hand_over(daemon.is_main, getpid().as_raw(), b"");
-        estate.reclaim();
         return Err(refused(Errno::ECHILD, b"the new process ended when it was to take over"));
     }
     let mut line = Line::new();
@@ -113,10 +117,13 @@ fn let_go(
     if log::is_open() {
         log::write(libc::LOG_INFO, line.as_bytes(), &[]);
     }
-    // What is said of this process concerns nobody any more.
-    watchdog::stop();
-    notify::forget();
     Ok(())
+}
+
+/// The service manager and the files of the locks name this process again.
+fn reclaim(daemon: &Serving, estate: &Estate) {
+    let _ = launch::hand_over(daemon.is_main, getpid().as_raw(), status::get().text.as_bytes());
+    estate.reclaim();
 }
 
 /// The descriptors that are handed over, on the numbers from `sockets::FIRST` on: first the sockets that were passed, then

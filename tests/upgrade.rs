@@ -9,16 +9,19 @@ use std::{
     net::TcpStream,
     os::unix::{fs::PermissionsExt, net::UnixStream},
     path::PathBuf,
+    process::Command,
     sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
+    time::Duration,
 };
 
 use common::{
-    Daemon, Folder, command, control::Client, foreground::Foreground, is_locked, port, program,
-    read, succeed, test_with, until,
+    Child, Daemon, Folder, command, control::Client, foreground::Foreground, has_ended_within, is_locked, port, program,
+    read, status_of, succeed, test_with, text, until,
 };
 use nix::{
     libc::{ECHILD, EINTR, ENOENT, ETIMEDOUT},
-    sys::signal::Signal,
+    sys::signal::{Signal, kill},
+    unistd::Pid,
 };
 
 struct Rig {
@@ -94,9 +97,12 @@ impl Rig {
 
     /// The one that is to take over, while it waits.
     fn new_process(&self, before: &Daemon) -> Daemon {
+        // Executed with the variable, not only forked.
         let is_new = |pid: &i32| {
             let path = fs::read_link(format!("/proc/{pid}/exe"));
-            *pid != before.pid && path.is_ok_and(|path| path == self.program)
+            let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+            let is_told = text(&environment).contains(&format!(":{pid}\0"));
+            *pid != before.pid && is_told && path.is_ok_and(|path| path == self.program)
         };
         let mut pid = None;
         until("a new one runs", || {
@@ -159,10 +165,12 @@ fn what_is_not_asked_for_again_is_given_up() {
 fn a_new_start_that_fails_changes_nothing() {
     let rig = Rig::new();
     let daemon = rig.start(&[]);
+    until("it serves", || rig.log().contains("serves as"));
     let descriptors = daemon.fds().len();
     let before = fs::metadata(rig.pidfile()).unwrap().modified().unwrap();
     for (how, why) in [
         ("fail", format!("{ECHILD}: the new process gave up: the new one is bad")),
+        ("late", format!("{ECHILD}: the new process gave up: the new one has all and is bad")),
         ("hang", format!("{ETIMEDOUT}: the daemon was not ready within 1000 ms and was ended")),
         ("crash", format!("{ECHILD}: the daemon ended before it was ready")),
         ("exit", format!("{ECHILD}: the daemon ended before it was ready")),
@@ -231,6 +239,142 @@ fn a_daemon_that_is_killed_meanwhile_is_succeeded() {
     until("it has taken over", || read(&rig.pidfile()) == format!("{}\n", new.pid));
     rig.assert_served_by(&new);
     new.stop();
+    rig.assert_nothing_left();
+}
+
+/// Between our word that it may take over and its answer.
+#[test]
+fn a_new_one_that_ends_while_it_takes_over_leaves_the_old_one_as_it_was() {
+    if !test_with().is_empty() {
+        return; // strace would show the tool's calls
+    }
+    let rig = Rig::new();
+    let daemon = rig.start(&[]);
+    rig.next("wait");
+    daemon.signal(Signal::SIGUSR2);
+    let new = rig.new_process(&daemon);
+    // Its pid file is the first that it truncates.
+    let strace = Tracer::attach(&rig, new.pid, &["-e", "inject=ftruncate:signal=SIGKILL:when=1"]);
+    fs::write(rig.folder.path("go"), "").unwrap();
+    new.wait_end();
+    strace.wait();
+    let why = format!("{ECHILD}: cannot upgrade: the new process ended when it was to take over");
+    until("it is told", || rig.log().contains(&why));
+    assert_eq!(read(&rig.pidfile()), format!("{}\n", daemon.pid));
+    rig.assert_served_by(&daemon);
+    fs::remove_file(rig.folder.path("next")).unwrap();
+    daemon.signal(Signal::SIGUSR2);
+    rig.successor(daemon).stop();
+    rig.assert_nothing_left();
+}
+
+/// strace(1) of a running daemon.
+struct Tracer(Child);
+
+impl Tracer {
+    fn attach(rig: &Rig, pid: i32, more: &[&str]) -> Self {
+        let _ = fs::remove_file(rig.folder.path("trace"));
+        let mut command = Command::new("strace");
+        command.args(["-qq", "-o", "trace", "-p", &pid.to_string()]).args(more);
+        let tracer = Tracer(Child::start(command.current_dir(&rig.folder)));
+        until("it is traced", || status_of(pid, "TracerPid") == tracer.0.pid().to_string());
+        tracer
+    }
+
+    /// Until all that it traces has ended.
+    fn wait(mut self) {
+        self.0.wait();
+    }
+
+    /// It lets go.
+    fn end(mut self) {
+        kill(Pid::from_raw(self.0.pid()), Signal::SIGTERM).unwrap();
+        self.0.wait();
+    }
+}
+
+/// Each of the two, at each system call of an upgrade: either the new one serves and the old one ends, or the old one
+/// serves, has said why, and nothing is left of the new one.
+#[test]
+fn whatever_fails_one_of_the_two_serves() {
+    if !test_with().is_empty() {
+        return; // strace would show the tool's calls
+    }
+    let rig = Rig::new();
+    let mut daemon = rig.start(&[]);
+    let mut calls = Vec::new();
+    let mut outcomes = [0, 0];
+    for trace_also_new in [false, true] {
+        let follow: &[&str] = if trace_also_new { &["-f"] } else { &[] };
+        let strace = Tracer::attach(&rig, daemon.pid, follow);
+        daemon.signal(Signal::SIGUSR2);
+        daemon.wait_end();
+        daemon = rig.daemon();
+        match trace_also_new {
+            false => strace.wait(),
+            true => strace.end(),
+        }
+        let trace = read(&rig.folder.path("trace"));
+        let mut counted: Vec<(String, usize)> = Vec::new();
+        for line in trace.lines() {
+            let line = if trace_also_new { line.split_once(' ').unwrap().1.trim() } else { line };
+            let name = line.split('(').next().unwrap();
+            let is_call = line.contains('(') && !name.contains(['<', '+', '-', ' ']);
+            // What cannot fail so, and what the test reads.
+            let is_left_out =
+                ["exit_group", "restart_syscall", "rt_sigreturn", "close", "execve", "write", "writev"];
+            if is_call && !is_left_out.contains(&name) && !name.starts_with("get") {
+                match counted.iter_mut().find(|call| call.0 == name) {
+                    Some(call) => call.1 += 1,
+                    None => counted.push((name.to_owned(), 1)),
+                }
+            }
+        }
+        for (name, count) in counted {
+            // Each in the old one; of the new one the first few, which are the C library's, and then some.
+            let most = if trace_also_new { 6 } else { 10 };
+            calls.extend((1..=count.min(most)).map(|when| (follow, name.clone(), when)));
+        }
+    }
+    assert!(calls.len() > 60, "{calls:?}");
+    let mut wrong = Vec::new();
+    for (follow, name, when) in calls {
+        let fault = format!("inject={name}:error=ENOMEM:when={when}");
+        let refused = rig.folder.path("refused");
+        let _ = fs::remove_file(&refused);
+        let why = || fs::read_to_string(&refused).unwrap_or_default();
+        let mut more = vec!["-e", &fault[..]];
+        more.extend(follow);
+        let strace = Tracer::attach(&rig, daemon.pid, &more);
+        // Else what fails may be what rings for the main loop.
+        until("it waits", || daemon.stat()[0] == "S");
+        daemon.signal(Signal::SIGUSR2);
+        let mut has_ended = false;
+        until(&format!("{fault} {follow:?} is over"), || {
+            has_ended = has_ended || has_ended_within(daemon.pid, Duration::from_millis(1));
+            has_ended || why().ends_with('\n')
+        });
+        strace.end();
+        if has_ended {
+            outcomes[0] += 1;
+            daemon = rig.daemon();
+        } else {
+            outcomes[1] += 1;
+        }
+        let servers = rig.servers();
+        let is_right = servers == [daemon.pid; 3]
+            && is_locked(&rig.pidfile())
+            && read(&rig.pidfile()) == format!("{}\n", daemon.pid)
+            && daemon.children().is_empty();
+        let outcome = if has_ended { "upgraded".to_owned() } else { why() };
+        println!("{fault} {follow:?}: {}", outcome.trim());
+        if !is_right {
+            wrong.push(format!("{fault} {follow:?}: {} of {servers:?}: {}", daemon.pid, why()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(outcomes.iter().all(|count| *count > 10), "{outcomes:?}");
+    daemon.stop();
     rig.assert_nothing_left();
 }
 

@@ -7,6 +7,7 @@ use nix::{errno::Errno, sys::stat::Mode, unistd::geteuid};
 
 use crate::{
     error::{OrCannot, Result},
+    handed,
     kept::Kept,
     poller::{self, Source},
     sockets,
@@ -110,15 +111,18 @@ impl Listener {
         act(self.socket.number());
     }
 
-    /// Another process serves it, or nobody, where it did not take it over.
+    /// Another process serves it, or nobody, where it was not taken over.
     pub fn let_go(self) {
         self.path.into_iter().for_each(unix_socket::remove);
         self.socket.close_after(poller::remove);
     }
 
     /// No client can connect any more, and those that wait are turned away, also where a forked child has a
-    /// copy of the descriptor.
+    /// copy of the descriptor: unless the daemon before this one goes on with it.
     pub fn close(self) {
+        if handed::is_served() {
+            return self.let_go();
+        }
         self.path.into_iter().for_each(unix_socket::remove);
         self.socket.close_after(|socket| {
             poller::remove(socket);

@@ -1,7 +1,7 @@
 /*
  * A daemon that is upgraded by SIGUSR2 and by the control command "upgrade", and tells its pid to whoever connects to its
  * port or its path. Its arguments are options, KEY=VALUE. A file "next" in its folder has what a new one does before it
- * is ready: fail, hang, crash, exit, refuse (an error of rsd_daemonize()), wait (for a file "go"), or another path.
+ * is ready: fail, late (the same when it has all), hang, crash, exit, refuse (an error of rsd_daemonize()), wait (for a file "go"), or another path.
  */
 #include "cases.h"
 
@@ -34,6 +34,12 @@ static int upgrade(void)
     if (rsd_upgrade(NULL, timeout) == 0)
         return 0;
     rsd_log(LOG_ERR, "%d: %s", errno, rsd_last_error());
+    /* Also where the one call that fails is one of the log's, or of these. */
+    for (int tries = 3, said = 0; tries > 0 && said <= 0; tries--) {
+        fd = open("refused", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+        said = dprintf(fd, "%s\n", rsd_last_error());
+        close(fd);
+    }
     return -1;
 }
 
@@ -110,6 +116,8 @@ int main(int argc, char *argv[])
         && (rsd_open_control(control, 0600, NULL) == -1
             || rsd_control_command("upgrade", "start anew", upgrade_command, NULL) == -1))
         return rsd_fail(1, rsd_last_error());
+    if (strcmp(next, "late") == 0)
+        return rsd_fail(7, "the new one has all and is bad");
     check(install_signal_flags(&shutdown_flag, &reload_flag) == 0);
     check(rsd_flag_signal(SIGUSR2, &upgrade_flag, 1) == 0);
     if (rsd_ready() == -1)
@@ -118,13 +126,13 @@ int main(int argc, char *argv[])
 
     polled[2].fd = rsd_fd();
     while (!shutdown_flag) {
-        if (poll(polled, 3, -1) == -1)
-            check(errno == EINTR);
+        if (poll(polled, 3, -1) == -1) /* a signal, or whatever strace(1) has made of it */
+            polled[0].revents = polled[1].revents = polled[2].revents = 0;
         for (int i = 0; i < 2; i++)
             if (polled[i].revents)
                 answer(polled[i].fd);
         if (polled[2].revents)
-            check(rsd_dispatch() != -1);
+            rsd_dispatch();
         if (upgrade_flag) {
             upgrade_flag = 0;
             if (upgrade() == 0)
