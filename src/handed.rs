@@ -1,7 +1,10 @@
 //! What the daemon before this one hands over: its locks and its sockets, on the descriptors from a number on, and first of
 //! them the channel on which it waits to hear that this one is ready. Meant for the process whose number is told with it.
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::{
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+};
 
 use nix::sys::stat::{FileStat, SFlag};
 
@@ -123,6 +126,19 @@ pub fn is_foreground() -> Option<bool> {
 /// Whether the daemon before still serves, on the same sockets.
 pub fn is_served() -> bool {
     with(|handed| (!handed.is_over).then_some(())).is_some()
+}
+
+/// This process was succeeded, and has locks and sockets together with another daemon.
+static IS_SUCCEEDED: AtomicBool = AtomicBool::new(false);
+
+/// Another process is the daemon from now on.
+pub fn is_succeeded() {
+    IS_SUCCEEDED.store(true, Relaxed);
+}
+
+/// Whether another daemon may have the same locks and sockets: the one before this one or the one after it.
+pub fn is_shared() -> bool {
+    IS_SUCCEEDED.load(Relaxed) || is_served()
 }
 
 /// The lock of a file that is such a one.

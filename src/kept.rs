@@ -57,6 +57,10 @@ impl Kept {
         self.identity.inode
     }
 
+    pub fn identity(&self) -> Identity {
+        self.identity
+    }
+
     /// The number, for comparisons only.
     pub fn number(&self) -> i32 {
         self.fd.as_ref().map_or(-1, OwnedFd::as_raw_fd)

@@ -233,11 +233,12 @@ impl Held {
 
     /// Whether no other process has taken it over, and that is certain.
     pub fn is_ours(&self) -> bool {
-        let read = || self.lock.get().and_then(read_pid);
-        match read().or_else(|_| read()) {
-            Ok(pid) => pid.is_none_or(|pid| pid == getpid().as_raw()),
-            Err(_) => false,
+        if !handed::is_shared() {
+            return true;
         }
+        let read = || self.lock.get().and_then(read_pid);
+        let pid = read().or_else(|_| read());
+        pid.is_ok_and(|pid| pid.is_none_or(|pid| pid == getpid().as_raw()))
     }
 
     /// It names this process from now on.

@@ -13,6 +13,7 @@ use crate::{
     detach::is_this_process,
     error::{Error, OrCannot, Result},
     handed,
+    kept::Kept,
     sys::{
         file::{self, PathBuffer},
         load::{self, Identity},
@@ -300,14 +301,14 @@ impl<'a> Place<'a> {
 }
 
 /// With a backlog it listens, too.
-pub fn bind_at(address: &Address, kind: i32, backlog: Option<i32>) -> nix::Result<OwnedFd> {
+pub fn bind_at(address: &Address, kind: i32, backlog: Option<i32>) -> nix::Result<Kept> {
     let is_it = |socket: BorrowedFd| {
         Address::of(socket).is_ok_and(|there| there == *address)
             && stream::kind(socket) == Ok(kind & !FLAGS)
             && stream::is_listening(socket) == Ok(backlog.is_some())
     };
     if let Some(handed) = handed::take_socket(&is_it) {
-        return Ok(handed);
+        return Kept::new(handed);
     }
     let socket = address.socket(kind)?;
     if address.family() != libc::AF_UNIX && kind == libc::SOCK_STREAM {
@@ -317,7 +318,7 @@ pub fn bind_at(address: &Address, kind: i32, backlog: Option<i32>) -> nix::Resul
     if let Some(backlog) = backlog {
         stream::listen(socket.as_fd(), backlog)?;
     }
-    Ok(socket)
+    Kept::new(socket)
 }
 
 /// `rsd_listen`: the program's descriptor.
@@ -335,12 +336,21 @@ pub fn listen(options: &Options) -> Result<i32> {
 }
 
 /// To be handed over, and removed from the file system when this process ends.
-fn keep(socket: OwnedFd, bound: Option<Bound>) -> Result<OwnedFd> {
-    AT_EXIT.register().or_cannot("register an exit handler")?;
-    let fd = socket.as_raw_fd();
-    let identity = load::identity(fd).or_cannot("examine a socket")?;
-    let kept = BOUND.lock().insert(Own { fd, identity, bound, owner: getpid() });
-    kept.or_cannot("keep a socket").map(|_| socket)
+fn keep(socket: Kept, bound: Option<Bound>) -> Result<OwnedFd> {
+    let mut table = BOUND.lock();
+    let (fd, identity) = (socket.number(), socket.identity());
+    let own = Own { fd, identity, bound: None, owner: getpid() };
+    let kept = AT_EXIT.register().and_then(|()| table.insert(own)).or_cannot("keep a socket");
+    match kept.map(|number| (table.get(number), socket.into_owned_unchecked())) {
+        Ok((Some(own), Some(socket))) => {
+            own.bound = bound;
+            Ok(socket)
+        }
+        kept => {
+            bound.into_iter().for_each(unix_socket::remove);
+            Err(kept.err().unwrap_or(Error(Errno::EBADF)))
+        }
+    }
 }
 
 static AT_EXIT: AtExit = AtExit::new(at_exit);

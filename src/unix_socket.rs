@@ -2,7 +2,7 @@
 //! connect, and removed only by who bound it.
 
 use core::ffi::CStr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::{
     errno::Errno,
@@ -14,6 +14,7 @@ use nix::{
 use crate::{
     error::{Error, OrCannot, Result},
     handed,
+    kept::Kept,
     pidfile::{self, Held, Place, Style},
     privileges,
     sys::{
@@ -89,7 +90,7 @@ pub fn bind(
     kind: i32,
     permissions: &Permissions,
     backlog: Option<i32>,
-) -> Result<(OwnedFd, Bound)> {
+) -> Result<(Kept, Bound)> {
     let place = Place::fixed(path)?;
     refuse_unsafe_folder(&place)?;
     let mut name = PathBuffer::new();
@@ -110,16 +111,17 @@ pub fn bind(
         },
     };
     let lock = Held::new(lock_place, lock)?;
-    let made = match handed {
-        Some(socket) => {
-            finish(&place, socket.as_fd(), permissions, backlog).map(|identity| (socket, identity))
-        }
-        None => stream::unix(kind).or_cannot("make a socket").and_then(|socket| {
-            let identity = bind_locked(&place, socket.as_fd(), permissions, backlog)?;
-            Ok((socket, identity))
-        }),
-    };
-    match made {
+    let is_handed = handed.is_some();
+    let socket = handed.map_or_else(|| stream::unix(kind), Ok).and_then(Kept::new);
+    let bound = socket.or_cannot("make a socket").and_then(|socket| {
+        let fd = socket.unchecked().ok_or(Error(Errno::EBADF))?;
+        let identity = match is_handed {
+            true => finish(&place, fd, permissions, backlog)?,
+            false => bind_locked(&place, fd, permissions, backlog)?,
+        };
+        Ok((socket, identity))
+    });
+    match bound {
         Ok((socket, identity)) => Ok((socket, Bound { place, identity, lock })),
         Err(error) => {
             lock.release();

@@ -92,6 +92,7 @@ pub fn upgrade(arguments: Option<Arguments>, timeout_ms: Option<u32>) -> Result<
     // What is said of this process concerns nobody any more.
     watchdog::stop();
     notify::forget();
+    handed::is_succeeded();
     daemonize::is_succeeded();
     control::let_go();
     Ok(())

@@ -15,8 +15,8 @@ use std::{
 };
 
 use common::{
-    Child, Daemon, Folder, command, control::Client, foreground::Foreground, has_ended_within, is_locked, port, program,
-    read, status_of, succeed, test_with, text, until,
+    Child, Daemon, Folder, command, control::Client, foreground::Foreground, has_ended_within,
+    is_locked, port, program, read, status_of, succeed, test_with, text, until,
 };
 use nix::{
     libc::{ECHILD, EINTR, ENOENT, ETIMEDOUT},
@@ -321,8 +321,15 @@ fn whatever_fails_one_of_the_two_serves() {
             let name = line.split('(').next().unwrap();
             let is_call = line.contains('(') && !name.contains(['<', '+', '-', ' ']);
             // What cannot fail so, and what the test reads.
-            let is_left_out =
-                ["exit_group", "restart_syscall", "rt_sigreturn", "close", "execve", "write", "writev"];
+            let is_left_out = [
+                "exit_group",
+                "restart_syscall",
+                "rt_sigreturn",
+                "close",
+                "execve",
+                "write",
+                "writev",
+            ];
             if is_call && !is_left_out.contains(&name) && !name.starts_with("get") {
                 match counted.iter_mut().find(|call| call.0 == name) {
                     Some(call) => call.1 += 1,

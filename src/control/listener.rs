@@ -40,8 +40,8 @@ impl Listener {
         let kind = libc::SOCK_STREAM | libc::SOCK_NONBLOCK;
         let (socket, path) = match path.to_bytes() {
             [b'@', name @ ..] => {
-                let address = Address::name(name).or_cannot_at("bind", path)?;
-                let bound = sockets::bind_at(&address, kind, Some(stream::BACKLOG));
+                let bound = Address::name(name)
+                    .and_then(|address| sockets::bind_at(&address, kind, Some(stream::BACKLOG)));
                 (bound.or_cannot_at("bind", path)?, None)
             }
             _ => {
@@ -49,7 +49,6 @@ impl Listener {
                 (bound.0, Some(bound.1))
             }
         };
-        let socket = Kept::new(socket).or_cannot("examine a socket")?;
         Ok(Listener { socket, permissions, path, is_paused: false })
     }
 
