@@ -13,7 +13,8 @@ struct Rig {
 }
 
 impl Rig {
-    /// `lines` of the unit's service section, and the arguments of the program.
+    /// `lines` of the unit's service section, and the arguments of the program, in which FOLDER stands for that of the
+    /// test.
     #[track_caller]
     fn boot(name: &str, lines: &str, arguments: &str) -> Option<Self> {
         if test_with() == "valgrind" {
@@ -22,6 +23,7 @@ impl Rig {
         let folder = Folder::new();
         let program = program(&folder, name);
         let log = folder.path("log");
+        let arguments = arguments.replace("FOLDER", &folder.as_ref().display().to_string());
         let unit = format!(
             "[Unit]\nDefaultDependencies=no\n[Service]\nWorkingDirectory={}\nTimeoutStartSec=5\n\
             Environment=ASAN_OPTIONS=detect_leaks=0\nExecReload=/bin/kill -HUP $MAINPID\n{lines}\n\
@@ -266,4 +268,57 @@ fn socket_unit_starts_the_daemon_at_the_first_client_and_passes_its_sockets() {
         assert!(rig.journal().contains("listening 1 cloexec 1"), "{}", rig.journal());
         rig.stop();
     }
+}
+
+/// tests/programs/upgraded.c; `socket`: its unit, too.
+#[track_caller]
+fn assert_is_upgraded(lines: &str, arguments: &str, socket: bool) {
+    let Some(rig) = Rig::boot("upgraded", lines, arguments) else { return };
+    let path = rig.machine.folder.path("s");
+    if socket {
+        let unit = format!(
+            "[Unit]\nDefaultDependencies=no\n[Socket]\nListenStream={}\nFileDescriptorName=path\n",
+            path.display()
+        );
+        fs::write(rig.machine.folder.path("it.socket"), unit).unwrap();
+        let unit = rig.machine.folder.path("it.socket").display().to_string();
+        rig.machine.systemctl(&["link", "--runtime", &unit]);
+        rig.machine.systemctl(&["start", "it.socket"]);
+    }
+    rig.start();
+    let mut main = rig.get("MainPID");
+    for _ in 0..3 {
+        rig.signal("SIGUSR2");
+        until("there is another main process", || !["0", &main].contains(&&*rig.get("MainPID")));
+        until("the one before has ended", || rig.log().contains(&format!("leaves as {main}")));
+        main = rig.get("MainPID");
+        assert_eq!(rig.get("ActiveState"), "active");
+        let mut answer = String::new();
+        UnixStream::connect(&path).unwrap().read_to_string(&mut answer).unwrap();
+        assert_eq!(answer.trim_end(), main, "{}", rig.journal());
+    }
+    assert_eq!(rig.get("NRestarts"), "0");
+    // As after a start, so that the watchdog and the end are heard of.
+    std::thread::sleep(std::time::Duration::from_millis(1000));
+    assert_eq!(rig.get("ActiveState"), "active", "{}", rig.journal());
+    rig.stop();
+}
+
+#[test]
+fn notify_service_is_upgraded_and_names_its_new_main_process() {
+    for foreground in ["foreground=2", "foreground=0 pidfile=./d.pid"] {
+        let lines = "Type=notify\nWatchdogSec=600ms";
+        assert_is_upgraded(lines, &format!("{foreground} control=./d.ctl path=FOLDER/s"), false);
+    }
+}
+
+#[test]
+fn forking_service_is_upgraded_by_its_pid_file() {
+    let lines = "Type=forking\nPIDFile=/run/it.pid";
+    assert_is_upgraded(lines, "foreground=2 pidfile=/run/it.pid path=FOLDER/s", false);
+}
+
+#[test]
+fn socket_of_a_unit_is_handed_on() {
+    assert_is_upgraded("Type=notify", "foreground=2 named=path path=FOLDER/never", true);
 }

@@ -5,7 +5,7 @@ mod common;
 
 use std::{
     fs,
-    io::Read,
+    io::{Read, Write},
     net::TcpStream,
     os::unix::{fs::PermissionsExt, net::UnixStream},
     path::PathBuf,
@@ -15,8 +15,9 @@ use std::{
 };
 
 use common::{
-    Child, Daemon, Folder, command, control::Client, foreground::Foreground, has_ended_within,
-    is_locked, port, program, read, status_of, succeed, test_with, text, until,
+    Child, Daemon, Folder, command, control::Client, example, foreground::Foreground,
+    has_ended_within, is_locked, is_root, port, program, read, skip, status_of, succeed, test_with,
+    text, until,
 };
 use nix::{
     libc::{ECHILD, EINTR, ENOENT, ETIMEDOUT},
@@ -158,6 +159,72 @@ fn what_is_not_asked_for_again_is_given_up() {
     second.stop();
     rig.assert_nothing_left();
     assert!(!is_locked(&other));
+}
+
+/// It has no rights to come back to: it runs as the user that the old one has become.
+#[test]
+fn a_daemon_that_has_given_up_root_is_succeeded_by_one_that_has_not_got_it() {
+    if !is_root() {
+        return skip("needs root to give it up");
+    }
+    let rig = Rig::new();
+    let nobody = nix::unistd::User::from_name("nobody").unwrap().unwrap();
+    nix::unistd::chown(rig.folder.as_ref(), Some(nobody.uid), Some(nobody.gid)).unwrap();
+    let first = rig.start(&["user=nobody"]);
+    let uids = first.status("Uid");
+    first.signal(Signal::SIGUSR2);
+    let second = rig.successor(first);
+    assert_eq!(second.status("Uid"), uids);
+    assert!(!uids.contains("0\t"), "{uids}");
+    second.stop();
+    rig.assert_nothing_left();
+}
+
+/// c-examples/echo_server.c: whoever is connected is served to the end by who took him.
+#[test]
+fn echo_server_serves_old_clients_and_new_ones() {
+    let folder = Folder::new();
+    let program = example(&folder, "echo_server");
+    let (pidfile, control) = (folder.path("d.pid"), folder.path("d.ctl"));
+    let address = format!("127.0.0.1:{}", port());
+    let mut start = command(&program);
+    start.args(["start", "-l", &address, "-c"]).arg(&control).arg("--pidfile").arg(&pidfile);
+    succeed(&mut start);
+    let mut daemon = Daemon::of(&pidfile);
+    let connect = || TcpStream::connect(&address).unwrap();
+    let echo = |client: &mut TcpStream, text: &str| {
+        client.write_all(text.as_bytes()).unwrap();
+        let mut answer = vec![0; text.len()];
+        client.read_exact(&mut answer).unwrap();
+        assert_eq!(answer, text.as_bytes());
+    };
+    for by_command in [true, false] {
+        let mut old = connect();
+        echo(&mut old, "before");
+        match by_command {
+            true => assert_eq!(Client::new(&control).ask("upgrade").ok(), ""),
+            false => daemon.signal(Signal::SIGUSR2),
+        }
+        until("the new one stands in the pid file", || {
+            read(&pidfile) != format!("{}\n", daemon.pid)
+        });
+        echo(&mut old, "after");
+        let mut new = connect();
+        echo(&mut new, "new");
+        assert!(!has_ended_within(daemon.pid, Duration::from_millis(100)));
+        drop(old);
+        daemon.wait_end();
+        echo(&mut new, "still");
+        daemon = Daemon::of(&pidfile);
+    }
+    // What an administrator sees who has installed nothing that runs.
+    fs::write(folder.path("new"), "").unwrap();
+    fs::rename(folder.path("new"), &program).unwrap();
+    let said = Client::new(&control).ask("upgrade");
+    assert!(said.end.contains(&format!("cannot run {}: ", program.display())), "{said:?}");
+    echo(&mut connect(), "still");
+    daemon.stop();
+    assert!(!pidfile.exists() && !control.exists());
 }
 
 /// All that can happen to the new one.

@@ -71,7 +71,7 @@ static void misbehave(const char *how)
 int main(int argc, char *argv[])
 {
     struct rsd_options options = { .size = sizeof options, .directory = ".", .name = "upgraded" };
-    const char *port = NULL, *path = NULL, *control = NULL, *locked = NULL;
+    const char *port = NULL, *path = NULL, *name = NULL, *control = NULL, *locked = NULL;
     char next[256] = "";
     FILE *file = fopen("next", "r");
 
@@ -93,6 +93,8 @@ int main(int argc, char *argv[])
             port = value;
         else if (strncmp(argv[i], "path=", 5) == 0)
             path = strncmp(next, "path=", 5) == 0 ? next + 5 : value;
+        else if (strncmp(argv[i], "named=", 6) == 0)
+            name = value;
         else if (strncmp(argv[i], "control=", 8) == 0)
             control = value;
     }
@@ -109,7 +111,8 @@ int main(int argc, char *argv[])
     for (int i = 0; i < 2; i++) {
         polled[i].events = POLLIN;
         if (addresses[i] != NULL
-            && (polled[i].fd = rsd_listen(RSD_SOCKET(.address = addresses[i], .backlog = 1000))) == -1)
+            && (polled[i].fd = rsd_listen(RSD_SOCKET(.name = i == 1 ? name : NULL, .address = addresses[i],
+                                                     .backlog = 1000))) == -1)
             return rsd_fail(1, rsd_last_error());
     }
     if (control != NULL
