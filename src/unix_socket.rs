@@ -102,27 +102,27 @@ pub fn bind(
         mode: Some(Mode::S_IRUSR | Mode::S_IWUSR),
         owner: is_other.then_some(owner_of_lock),
     };
-    let handed = handed::take_guarded(&|stat| lock_place.is(stat));
-    let (lock, handed) = match handed {
-        Some((lock, socket)) => (lock, socket),
+    // The socket first, so that what cannot be examined leaves no file behind.
+    let (lock, handed) = handed::take_guarded(&|stat| lock_place.is(stat)).unzip();
+    let handed = handed.flatten();
+    let is_handed = handed.is_some();
+    let socket = handed.map_or_else(|| stream::unix(kind), Ok).and_then(Kept::new);
+    let socket = socket.or_cannot("make a socket")?;
+    let lock = match lock {
+        Some(lock) => lock,
         None => match pidfile::lock(&lock_place, &style) {
             Err(Error(Errno::EEXIST)) => return Err(Error(Errno::EADDRINUSE)),
-            lock => (lock?, None),
+            lock => lock?,
         },
     };
     let lock = Held::new(lock_place, lock)?;
-    let is_handed = handed.is_some();
-    let socket = handed.map_or_else(|| stream::unix(kind), Ok).and_then(Kept::new);
-    let bound = socket.or_cannot("make a socket").and_then(|socket| {
-        let fd = socket.unchecked().ok_or(Error(Errno::EBADF))?;
-        let identity = match is_handed {
-            true => finish(&place, fd, permissions, backlog)?,
-            false => bind_locked(&place, fd, permissions, backlog)?,
-        };
-        Ok((socket, identity))
+    let fd = socket.unchecked().ok_or(Error(Errno::EBADF));
+    let bound = fd.and_then(|fd| match is_handed {
+        true => finish(&place, fd, permissions, backlog),
+        false => bind_locked(&place, fd, permissions, backlog),
     });
     match bound {
-        Ok((socket, identity)) => Ok((socket, Bound { place, identity, lock })),
+        Ok(identity) => Ok((socket, Bound { place, identity, lock })),
         Err(error) => {
             lock.release();
             Err(error)
