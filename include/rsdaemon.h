@@ -61,6 +61,11 @@
 #define RSD_SANDBOX(...) \
     (&(const struct rsd_sandbox_options){ .size = sizeof(struct rsd_sandbox_options), __VA_ARGS__ })
 /**
+ * The same for rsd_keep_alive(): rsd_keep_alive(RSD_KEEP_ALIVE(.max_restarts = 3)).
+ */
+#define RSD_KEEP_ALIVE(...) \
+    (&(const struct rsd_keep_alive_options){ .size = sizeof(struct rsd_keep_alive_options), __VA_ARGS__ })
+/**
  * The same for rsd_listen(): rsd_listen(RSD_SOCKET(.name = "http", .address = "8080")).
  */
 #define RSD_SOCKET(...) \
@@ -146,6 +151,16 @@
  * PIDFile= say what is wanted.
  */
 #define RSD_AUTOMATIC 2
+
+/**
+ * rsd_keep_alive(): this process is the worker.
+ */
+#define RSD_IS_WORKER 257
+
+/**
+ * The longest request of rsd_ask_parent(), the longest answer, and in a worker the longest text of rsd_notify(), in bytes.
+ */
+#define RSD_MESSAGE_MAX 4096
 
 /**
  * rsd_stop_daemon(): a daemon that has not ended after the timeout is killed (SIGKILL).
@@ -683,6 +698,62 @@ struct rsd_control_request {
  * @param arg      as given to rsd_control_command()
  */
 typedef void (*rsd_control_callback)(struct rsd_control_request *request, void *arg);
+
+/**
+ * What the parent does for a worker that calls rsd_ask_parent(). It should be quick: nothing else is done meanwhile, no
+ * signal is passed on. Whatever stands in the request may come from somebody who has taken the worker over.
+ *
+ * @param request  what the worker has sent, of that length in bytes
+ * @param answer   where the answer goes; there is room for RSD_MESSAGE_MAX bytes
+ * @param fd       -1; a descriptor that is put here is passed to the worker, and closed in the parent
+ * @param arg      as in the options
+ * @return         the length of the answer in bytes, or -1 with errno set, which rsd_ask_parent() fails with
+ */
+typedef int (*rsd_answer_callback)(const void *request,
+                                   size_t length,
+                                   void *answer,
+                                   int *fd,
+                                   void *arg);
+
+/**
+ * How rsd_keep_alive() keeps a worker alive. What is left out (0, NULL) has its default. Write it with
+ * RSD_KEEP_ALIVE(), which fills in the size.
+ */
+struct rsd_keep_alive_options {
+    /**
+     * sizeof(struct rsd_keep_alive_options): how much of it the program knows.
+     */
+    size_t size;
+    /**
+     * How many restarts there may be within interval_ms; the crash after that is the end. 0: 5. -1: without end.
+     */
+    int max_restarts;
+    /**
+     * Counted from the first of them, in milliseconds. 0: 60000.
+     */
+    unsigned int interval_ms;
+    /**
+     * The pause before a restart, in milliseconds, twice as long for each one within interval_ms. 0: 100.
+     */
+    unsigned int delay_ms;
+    /**
+     * The longest pause, in milliseconds. 0: 10000.
+     */
+    unsigned int max_delay_ms;
+    /**
+     * How long a worker that is asked to end may take until it is killed (SIGKILL), in milliseconds. 0: as long as it
+     * likes.
+     */
+    unsigned int kill_after_ms;
+    /**
+     * What the parent does for the worker: the part of the program that keeps its rights. NULL: nothing.
+     */
+    rsd_answer_callback answer;
+    /**
+     * Handed to it.
+     */
+    void *arg;
+};
 
 /**
  * Where rsd_log() writes. What is left out (0, NULL) has its default. Write it with RSD_LOG_OPTIONS(),
@@ -1624,6 +1695,76 @@ int rsd_env_int(const char *name, int minimum, int maximum, int *value);
  * Thread-safe as long as nobody changes the environment. Not async-signal-safe. Since 0.1.
  */
 int rsd_env_string(const char *name, const char **value);
+
+/**
+ * Go on in a worker that is started again when it crashes.
+ *
+ *     int status = rsd_keep_alive(NULL);
+ *     if (status != RSD_IS_WORKER)
+ *         return status;
+ *     ... rsd_drop_privileges(), rsd_ready(), main loop ...
+ *
+ * To be called after rsd_daemonize() or daemonize(), once everything is there that all workers share: sockets, which
+ * stay open over a crash, and the log, which tells of each. The call returns in each worker, a forked child. Meanwhile
+ * this process is its parent, stays the daemon that everybody sees, and does nothing but this:
+ *
+ * - It passes on signals that it is sent (not those from a terminal, which the worker gets itself).
+ * - What the worker says by rsd_ready(), rsd_fail(), rsd_status(), rsd_notify() and for reloads and the watchdog it
+ *   tells the launcher and the service manager.
+ * - A worker that ends with status 0, or after SIGTERM, SIGINT, SIGQUIT or SIGABRT came, is the end of the daemon. One that ends
+ *   in another way is started again after a pause; after too many restarts the daemon gives up, as by rsd_fail().
+ *   One that ends before the daemon was ever ready is a start that has failed.
+ * - It does what answer is for: with rsd_drop_privileges() in the worker, the daemon is split into a small part with
+ *   rights and a large one without.
+ * - As process 1, it waits for orphans.
+ *
+ * If the parent ends, the worker gets SIGKILL, also after rsd_drop_privileges(); not after a bare setuid(2), which
+ * makes the kernel forget that. As long as either runs, the pid file is locked. Open the control socket
+ * (rsd_open_control()) in the worker. A daemon with a worker cannot be upgraded (rsd_upgrade()). After a restart, the
+ * worker has the time of the watchdog until rsd_ready(); rsd_notify("WATCHDOG=1") gives it more.
+ *
+ * @param options  RSD_KEEP_ALIVE(...), or a struct whose size member is set; NULL: all defaults
+ * @return         RSD_IS_WORKER in each worker. In the parent, when all is over, the status with which main() is to
+ *                 return, 0 to 255: that of the worker; 0, if a signal that asked it to end has ended it; 128 and the
+ *                 signal that has killed it otherwise. Or -1 with errno set, and no worker was started:
+ *                 EINVAL    max_restarts is less than -1, or options lacks its size
+ *                 E2BIG     the options are of a newer version than this library
+ *                 EALREADY  this process is a worker
+ *                 EBUSY     other threads run, or the control socket is open
+ *                 or an errno of fork(2), socketpair(2), signalfd(2); these rsd_fail() has been told
+ *
+ * Not thread-safe. Not async-signal-safe. Since 0.1.
+ */
+int rsd_keep_alive(const struct rsd_keep_alive_options *options);
+
+/**
+ * Ask the parent for something that this worker has no right to do itself: the answer callback of rsd_keep_alive() gets
+ * the request.
+ *
+ * The call waits until the parent has answered. Other threads of the worker that ask meanwhile wait, too.
+ *
+ * @param request  what is asked for, as the callback understands it
+ * @param length   its length in bytes, at most RSD_MESSAGE_MAX
+ * @param answer   where the answer goes; may be NULL if size is 0
+ * @param size     how much room there is, in bytes
+ * @param fd       gets the descriptor that came with the answer, which is close-on-exec, or -1. NULL: it is closed
+ * @return         the length of the answer in bytes, or -1 with errno set:
+ *                 EINVAL      request is NULL but length is not 0, or answer is NULL but size is not 0
+ *                 EMSGSIZE    the request is too long, or the answer longer than size
+ *                 EPERM       this process is no worker (not its forked child, either)
+ *                 EOPNOTSUPP  there is no callback
+ *                 EIO         the callback returned -1 without an errno
+ *                 EBADF       the program has closed descriptors of this library
+ *                 EPIPE, ECONNRESET  the parent has ended
+ *                 or what the callback set; or an errno of sendmsg(2), recvmsg(2), poll(2)
+ *
+ * Thread-safe. Not async-signal-safe. Since 0.1.
+ */
+int rsd_ask_parent(const void *request,
+                   size_t length,
+                   void *answer,
+                   size_t size,
+                   int *fd);
 
 /**
  * Learn which process holds a pid file, whose lock is held by lock_pidfile() or daemonize().

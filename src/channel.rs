@@ -1,7 +1,10 @@
-//! What the daemon tells its launcher: exactly one word, in one message. A channel that ends
-//! without a word means that the daemon is gone.
+//! What a daemon tells its launcher, and a worker its parent: words, each in one message. A channel that ends
+//! without a word means that the other end is gone.
 
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::{
+    io::IoSlice,
+    os::fd::{BorrowedFd, OwnedFd},
+};
 
 use nix::errno::Errno;
 
@@ -17,17 +20,31 @@ pub(crate) const TEXT_MAX: usize = 4096;
 /// The word; with an error goes the sentence of its thread.
 pub enum Word<'a> {
     /// The daemon of this pid serves; how it is doing, in one line, or nothing.
-    Ready { pid: i32, status: &'a [u8] },
+    Ready {
+        pid: i32,
+        status: &'a [u8],
+    },
     /// The library failed in the daemon.
     Failed(Error),
     /// The program gave up, with a status and a text of its own.
-    GaveUp { status: i32, text: &'a [u8] },
+    GaveUp {
+        status: i32,
+        text: &'a [u8],
+    },
+    /// For the service manager.
+    Tell(&'a [u8]),
+    /// What a worker asks its parent for, and the answer.
+    Ask(&'a [u8]),
+    Answer(&'a [u8]),
 }
 
 const READY: u8 = 1;
 const FAILED: u8 = 2;
 const FAILED_LACKS_REASON: u8 = 3;
 const GAVE_UP: u8 = 4;
+const TELL: u8 = 5;
+const ASK: u8 = 6;
+const ANSWER: u8 = 7;
 
 /// A kind, an int, a text.
 pub struct Message {
@@ -43,22 +60,20 @@ pub fn pair() -> Result<(OwnedFd, OwnedFd)> {
         .or_cannot("make a channel to the daemon")
 }
 
-/// Says the daemon's word.
+/// Says a word.
 #[inline(never)]
-pub fn send(daemon: BorrowedFd, word: &Word) -> nix::Result<()> {
-    let sentence;
-    let (kind, number, text): (u8, i32, &[u8]) = match word {
-        Word::Ready { pid, status } => (READY, *pid, status),
-        Word::GaveUp { status, text } => (GAVE_UP, *status, text),
-        Word::Failed(Error(errno)) => {
-            sentence = error::sentence();
-            let kind = if sentence.lacks_reason { FAILED_LACKS_REASON } else { FAILED };
-            (kind, *errno as i32, sentence.line.as_bytes())
-        }
-    };
-    let mut bytes = [0; 5 + TEXT_MAX];
-    let length = text::join(&mut bytes, &[&[kind], &number.to_ne_bytes(), text]);
-    socket::send(daemon, bytes.get(..length).unwrap_or_default())
+pub fn send(to: BorrowedFd, word: &Word) -> nix::Result<()> {
+    let mut message = Message::new();
+    message.put(word);
+    socket::send(to, message.bytes())
+}
+
+/// The same with descriptors, and without waiting.
+#[inline(never)]
+pub fn send_with_fds(to: BorrowedFd, word: &Word, fds: &[i32]) -> nix::Result<()> {
+    let mut message = Message::new();
+    message.put(word);
+    socket::send_with_fds(to, &[IoSlice::new(message.bytes())], fds)
 }
 
 impl Message {
@@ -66,10 +81,42 @@ impl Message {
         Message { length: 0, bytes: [0; 5 + TEXT_MAX] }
     }
 
+    fn put(&mut self, word: &Word) {
+        let sentence;
+        let (kind, number, text): (u8, i32, &[u8]) = match word {
+            Word::Ready { pid, status } => (READY, *pid, status),
+            Word::GaveUp { status, text } => (GAVE_UP, *status, text),
+            Word::Failed(Error(errno)) => {
+                sentence = error::sentence();
+                let kind = if sentence.lacks_reason { FAILED_LACKS_REASON } else { FAILED };
+                (kind, *errno as i32, sentence.line.as_bytes())
+            }
+            Word::Tell(text) => (TELL, 0, text),
+            Word::Ask(text) => (ASK, 0, text),
+            Word::Answer(text) => (ANSWER, 0, text),
+        };
+        self.length = text::join(&mut self.bytes, &[&[kind], &number.to_ne_bytes(), text]);
+    }
+
+    fn bytes(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or_default()
+    }
+
     /// Receives without waiting. False: the channel ended, or what came is no word.
     #[inline(never)]
-    pub fn receive(&mut self, launcher: BorrowedFd) -> nix::Result<bool> {
-        self.length = socket::receive(launcher, &mut self.bytes)?;
+    pub fn receive(&mut self, from: BorrowedFd) -> nix::Result<bool> {
+        self.length = socket::receive(from, &mut self.bytes)?;
+        Ok(self.length >= 5)
+    }
+
+    /// The same with the descriptors that came with it.
+    #[inline(never)]
+    pub fn receive_with_fds(
+        &mut self,
+        from: BorrowedFd,
+        take: &mut dyn FnMut(OwnedFd),
+    ) -> nix::Result<bool> {
+        self.length = socket::receive_with_fds(from, &mut self.bytes, libc::MSG_DONTWAIT, take)?;
         Ok(self.length >= 5)
     }
 
@@ -84,6 +131,9 @@ impl Message {
             GAVE_UP => Word::GaveUp { status: number, text },
             FAILED => Word::Failed(failed()),
             FAILED_LACKS_REASON => Word::Failed(failed().without_reason()),
+            TELL => Word::Tell(text),
+            ASK => Word::Ask(text),
+            ANSWER => Word::Answer(text),
             _ => return None,
         })
     }

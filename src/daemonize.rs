@@ -12,7 +12,10 @@ use nix::{errno::Errno, sys::stat::Mode, unistd::getpid};
 use self::{plan::Plan, state::daemon};
 pub use self::{
     plan::pidfile_path,
-    state::{Serving, Stage, fail, is_succeeded, let_go_of_parents, ready, serving, stage},
+    state::{
+        Serving, Stage, fail, is_succeeded, leave_to_parent, let_go_of_parents, ready, serving,
+        stage, watchdog_ms,
+    },
 };
 use crate::{
     channel::{self, Word},
@@ -24,6 +27,7 @@ use crate::{
     launch::{self, Forks, Launcher, Side, SignalState},
     notify, pidfile, sandbox, sockets,
     sys::{load::identity, process, signal},
+    worker,
 };
 
 /// What stdin, stdout and stderr become.
@@ -132,7 +136,7 @@ fn start(options: &Options, is_ready_at_once: bool) -> Result<()> {
 
 fn try_start(options: &Options, is_ready_at_once: bool) -> Result<()> {
     let me = getpid();
-    if daemon().as_ref().is_some_and(|daemon| daemon.owner == me) {
+    if worker::is_worker() || daemon().as_ref().is_some_and(|daemon| daemon.owner == me) {
         let why: &[u8] = b"cannot become a daemon: this process is one already";
         return Err(Error::new(Errno::EALREADY, &[why]));
     }

@@ -43,7 +43,7 @@ pub struct SignalState {
 impl SignalState {
     /// Blocks all signals, so that no handler runs in a process that is neither one nor the other.
     #[inline(never)]
-    fn hold() -> Result<Self> {
+    pub fn hold() -> Result<Self> {
         let action = signal::action(libc::SIGCHLD).or_cannot("read the action of SIGCHLD")?;
         let mask = signal::change_mask(How::Set, &Set::all()).or_cannot("block signals")?;
         let mut state = SignalState { mask, child: None };
@@ -194,6 +194,7 @@ impl Launcher {
                 process::exit_now(status)
             }
             Word::Failed(error) => self.undo(watch, error, clean_up),
+            _ => self.undo(watch, closed(), clean_up),
         }
     }
 
@@ -222,6 +223,7 @@ impl Launcher {
                 Error::new(Errno::ECHILD, &[b"the new process gave up: ", text])
             }
             Word::Failed(error) => error,
+            _ => closed(),
         };
         Err(self.undo(watch, error, |_| ()))
     }
@@ -320,7 +322,7 @@ impl Launcher {
             Ok(Some(End::Exited(errno))) => {
                 Err(Error::cannot(Errno::from_raw(errno), "fork into a new session"))
             }
-            Ok(Some(end)) => Err(ended(b"the process between caller and daemon", end)),
+            Ok(Some(end)) => Err(ended(b"the process between caller and daemon", end, BEFORE)),
             Ok(None) => Ok(()),
             // Somebody else in this process waits for all children. The channel will tell.
             Err(_) => Ok(()),
@@ -355,7 +357,7 @@ impl Launcher {
     #[inline(never)]
     fn how_it_ended(&self, watch: Option<BorrowedFd>) -> Error {
         match self.await_end(watch, 1000) {
-            Some(Ok(end)) => ended(b"the daemon", end),
+            Some(Ok(end)) => ended(b"the daemon", end, BEFORE),
             Some(Err(_)) => Error::new(Errno::ECHILD, &[b"the daemon ended before it was ready"]),
             None => closed(),
         }
@@ -426,7 +428,10 @@ fn closed() -> Error {
     Error::new(Errno::EPIPE, &[why])
 }
 
-fn ended(who: &[u8], end: End) -> Error {
+/// Why there is no daemon, behind how it ended.
+pub(crate) const BEFORE: &[u8] = b" before it was ready";
+
+pub fn ended(who: &[u8], end: End, when: &[u8]) -> Error {
     let mut how = Line::new();
     match end {
         End::Exited(status) => {
@@ -440,7 +445,7 @@ fn ended(who: &[u8], end: End) -> Error {
             how.push(if dumped_core { b" (core dumped)" } else { b"" });
         }
     }
-    Error::new(Errno::ECHILD, &[who, how.as_bytes(), b" before it was ready"])
+    Error::new(Errno::ECHILD, &[who, how.as_bytes(), when])
 }
 
 /// The text of a program that gave up, in one write: "NAME: TEXT".

@@ -80,6 +80,7 @@ mod error;
 mod ffi;
 mod handed;
 mod inherited;
+mod keep_alive;
 mod kept;
 mod launch;
 mod lifecycle;
@@ -111,5 +112,6 @@ mod text;
 mod unix_socket;
 mod upgrade;
 mod watchdog;
+mod worker;
 
 pub use ffi::*;

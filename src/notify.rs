@@ -19,7 +19,7 @@ use crate::{
         thread::Mutex,
         vsock::{self, Kind},
     },
-    text,
+    text, worker,
 };
 
 pub(crate) const FDS_MAX: usize = socket::FDS_MAX;
@@ -39,6 +39,8 @@ enum Known {
     /// NOTIFY_SOCKET cannot be used.
     Nonsense(Errno),
     Somebody(Manager),
+    /// This is a worker: its parent tells it.
+    Parent,
 }
 
 static MANAGER: Mutex<Known> = Mutex::new(Known::NotYet);
@@ -54,6 +56,14 @@ pub fn attend() {
 /// Whether somebody is to be told.
 pub fn has_manager() -> bool {
     matches!(known(&mut MANAGER.lock()), Known::Somebody(_))
+}
+
+/// In a worker: its parent tells it, who is the main process.
+pub fn through_parent() {
+    let mut manager = MANAGER.lock();
+    if matches!(*manager, Known::Somebody(_)) {
+        *manager = Known::Parent;
+    }
 }
 
 /// Nobody is told anything any more.
@@ -160,6 +170,7 @@ fn tell_within(lines: &[&[u8]], fds: &[i32], patience_us: u32) -> Result<bool> {
     let sent = match known(&mut MANAGER.lock()) {
         Known::NotYet | Known::Nobody => return Ok(false),
         Known::Nonsense(errno) => Err(*errno),
+        Known::Parent => worker::tell(lines, fds, patience_us),
         Known::Somebody(manager) => {
             manager.send(pieces.get(..count).unwrap_or_default(), fds, patience_us)
         }

@@ -322,3 +322,46 @@ fn forking_service_is_upgraded_by_its_pid_file() {
 fn socket_of_a_unit_is_handed_on() {
     assert_is_upgraded("Type=notify", "foreground=2 named=path path=FOLDER/never", true);
 }
+
+/// SIGSEGV is passed on to the worker, like all signals.
+#[test]
+fn service_with_a_worker_survives_its_crash_and_not_its_hang() {
+    for foreground in ["foreground=2", "foreground=0"] {
+        let arguments = format!("{foreground} alive=0:10:0 status=serving");
+        let Some(rig) = supervised("Type=notify\nWatchdogSec=600ms", &arguments) else { return };
+        rig.start();
+        let main = rig.get("MainPID");
+        rig.signal("SIGSEGV");
+        until("it is told", || rig.log().contains("killed by SIGSEGV"));
+        rig.until("StatusText", "serving");
+        assert!(rig.systemctl("reload"));
+        rig.until("ActiveState", "active");
+        // Three times as long as systemd waits.
+        std::thread::sleep(std::time::Duration::from_millis(1800));
+        assert_eq!(rig.get("ActiveState"), "active", "{}", rig.journal());
+        assert_eq!((rig.get("MainPID"), rig.get("NRestarts")), (main, "0".to_owned()));
+        rig.signal("SIGUSR1");
+        rig.until("Result", "watchdog");
+        rig.until("ControlGroup", "");
+    }
+    let arguments = "foreground=2 alive=1:10:0 status=serving";
+    let Some(rig) = supervised("Type=notify", arguments) else { return };
+    rig.start();
+    rig.signal("SIGSEGV");
+    rig.until("StatusText", "serving");
+    rig.stop();
+}
+
+#[test]
+fn service_whose_worker_crashes_too_often_fails_with_the_reason() {
+    let arguments = "foreground=2 alive=1:10:0";
+    let Some(rig) = supervised("Type=notify", arguments) else { return };
+    rig.start();
+    rig.signal("SIGSEGV");
+    until("it is started again", || rig.log().contains("started again"));
+    rig.signal("SIGSEGV");
+    rig.until("ActiveState", "failed");
+    assert_eq!(rig.get("ExecMainStatus"), "139");
+    let text = "the worker was killed by SIGSEGV; given up after 1 restarts within 60000 ms";
+    assert!(rig.get("StatusText").starts_with(text) || rig.get("StatusText").contains("(core"));
+}

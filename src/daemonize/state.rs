@@ -27,7 +27,7 @@ use crate::{
         socket,
         thread::{Guard, Mutex},
     },
-    watchdog,
+    watchdog, worker,
 };
 
 /// The daemon that this process is.
@@ -58,6 +58,19 @@ pub struct Daemon {
     pub watchdog_ms: Option<i64>,
 }
 
+impl Daemon {
+    /// What stdout and stderr are to become when ready.
+    fn redirect_output(&mut self) -> Result<()> {
+        if let Some(output) = &self.output_at_ready {
+            let output = output.get().map_err(|errno| lost(b"the new stdout", errno))?;
+            stdio::redirect_output(output)?;
+            log::let_go_of_terminal();
+            drop(self.output_at_ready.take().and_then(Kept::into_owned_unchecked));
+        }
+        Ok(())
+    }
+}
+
 /// How far the start is. There is no way back.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
@@ -80,6 +93,14 @@ pub fn stage() -> Option<Stage> {
 
 /// `rsd_ready`
 pub fn ready() -> Result<()> {
+    if let Some(told) = worker::ready() {
+        told?;
+        if let Some(daemon) = daemon().as_mut() {
+            daemon.redirect_output()?;
+        }
+        watchdog::start(worker::watchdog_ms());
+        return Ok(());
+    }
     let mut daemon = daemon();
     let Some(daemon) = daemon.as_mut() else {
         return ready_without_start();
@@ -105,12 +126,7 @@ pub fn ready() -> Result<()> {
         }
         daemon.stage = Stage::Starting;
     }
-    if let Some(output) = &daemon.output_at_ready {
-        let output = output.get().map_err(|errno| lost(b"the new stdout", errno))?;
-        stdio::redirect_output(output)?;
-        log::let_go_of_terminal();
-        drop(daemon.output_at_ready.take().and_then(Kept::into_owned_unchecked));
-    }
+    daemon.redirect_output()?;
     if let Some(fd) = &daemon.notify_fd {
         fd.tell().or_cannot("tell the supervisor on its notification descriptor")?;
         daemon.notify_fd = None;
@@ -231,6 +247,9 @@ fn lost(what: &[u8], errno: Errno) -> Error {
 /// `rsd_fail`: the launcher shows `text` and leaves with `status`. In the foreground the text goes
 /// to stderr.
 pub fn fail(status: i32, text: &[u8]) {
+    if worker::gave_up(status, text) {
+        return;
+    }
     let is_starting = give_up(&Word::GaveUp { status, text });
     let daemon = daemon();
     // Otherwise the launcher tells it.
@@ -261,6 +280,22 @@ pub fn give_up(word: &Word) -> bool {
         let _ = channel::send(channel, word);
     }
     is_starting
+}
+
+/// How often the service manager is to hear that this process goes on.
+pub fn watchdog_ms() -> Option<i64> {
+    match daemon().as_ref().filter(|daemon| daemon.owner == getpid()) {
+        Some(daemon) => daemon.watchdog_ms,
+        None => watchdog::wanted(),
+    }
+}
+
+/// In a worker: its parent is the daemon. The lock is of both, so that there is no other daemon as long as either runs.
+pub fn leave_to_parent() {
+    if let Some(daemon) = daemon().as_mut() {
+        daemon.channel = None;
+        daemon.notify_fd = None;
+    }
 }
 
 /// A forked child that is not the daemon closes its copies of what is the daemon's.

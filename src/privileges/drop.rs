@@ -3,7 +3,10 @@
 
 use core::ffi::CStr;
 
-use nix::errno::Errno;
+use nix::{
+    errno::Errno,
+    unistd::{Pid, getpid, getppid},
+};
 
 use super::{
     Target,
@@ -116,8 +119,11 @@ impl Privileges {
             let sets = Sets { effective: effective.0, ..sets };
             capability::set(sets).or_cannot("put the capabilities into effect")?;
         }
+        let signo = process::parent_death_signal().or_cannot("read the parent-death signal")?;
+        let parent = getppid();
         let done = self
             .give_up(scope, is_alone, &before, &rest)
+            .and_then(|()| keep_parent_death_signal(signo, parent))
             .and_then(|()| self.prove(is_alone, threads.as_ref(), &rest));
         done.map_err(|Error(errno)| match errno {
             Errno::ENOSYS | Errno::EPROTO => Error(errno),
@@ -233,6 +239,19 @@ fn check_names(bad: Set, errno: Errno, why: &[u8]) -> Result<()> {
 /// Executing a program gives nothing any more, whoever's it is.
 pub fn forbid_new(scope: Scope) -> Result<()> {
     forbid_new_privileges(scope == Scope::Child || !process::has_threads().unwrap_or(true))
+}
+
+/// The kernel forgets it when ids or capabilities change (prctl(2)).
+fn keep_parent_death_signal(signo: i32, parent: Pid) -> Result<()> {
+    if signo == 0 {
+        return Ok(());
+    }
+    match process::set_parent_death_signal(signo, parent) {
+        // It has ended meanwhile.
+        Err(Errno::ESRCH) => process::send_signal(getpid().as_raw(), signo),
+        set => set,
+    }
+    .or_cannot("keep the parent-death signal")
 }
 
 /// For all threads by a filter that lets everything pass: it is what the kernel brings to them all, and with it

@@ -416,6 +416,26 @@ pub fn pidfd_send_signal(pidfd: BorrowedFd, signo: c_int) -> nix::Result<()> {
     check(sent as i32).map(drop)
 }
 
+/// Sends a signal, also a real-time one (nix knows only the others), to a child that nobody has waited for.
+pub fn send_signal(pid: libc::pid_t, signo: c_int) -> nix::Result<()> {
+    // SAFETY: kill(2) takes no pointers.
+    check(unsafe { libc::kill(pid, signo) }).map(drop)
+}
+
+/// The signal that this process gets when the thread that made it ends (PR_SET_PDEATHSIG); 0: none.
+pub fn parent_death_signal() -> nix::Result<c_int> {
+    let mut signo: c_int = 0;
+    // SAFETY: PR_GET_PDEATHSIG writes an int, which lives across the call.
+    check(unsafe { libc::prctl(libc::PR_GET_PDEATHSIG, &mut signo) }).map(|_| signo)
+}
+
+/// From now on. ESRCH: the parent has ended already.
+pub fn set_parent_death_signal(signo: c_int, parent: Pid) -> nix::Result<()> {
+    // SAFETY: PR_SET_PDEATHSIG takes no pointers.
+    check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, signo as libc::c_ulong) })?;
+    if nix::unistd::getppid() == parent { Ok(()) } else { Err(Errno::ESRCH) }
+}
+
 /// Whether orphaned descendants become children of this process (PR_SET_CHILD_SUBREAPER).
 pub fn is_subreaper() -> bool {
     let mut set: libc::c_int = 0;

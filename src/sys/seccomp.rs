@@ -1,12 +1,14 @@
 //! Filters of system calls (seccomp(2)), and the process that is told of calls that a filter does not decide.
 
-use core::{mem, ptr};
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::{
+    io::IoSlice,
+    os::fd::{AsRawFd, BorrowedFd, OwnedFd},
+};
 
 use libc::{c_int, c_long, c_uint, sock_filter};
 use nix::errno::Errno;
 
-use super::{check, file, process::Scope, retry};
+use super::{check, file, process::Scope, retry, socket};
 
 /// What became of a filter.
 pub enum Installed {
@@ -140,59 +142,16 @@ pub fn peek(thread: u32, address: u64, to: &mut [u8]) -> usize {
     usize::try_from(got).unwrap_or(0)
 }
 
-/// Room for one descriptor beside a message, aligned as the kernel writes it.
-#[repr(C)]
-struct Control {
-    header: libc::cmsghdr,
-    fd: c_int,
-}
-
-fn message(iov: &mut libc::iovec, control: &mut Control) -> libc::msghdr {
-    // SAFETY: null pointers and lengths of 0.
-    let mut message: libc::msghdr = unsafe { mem::zeroed() };
-    message.msg_iov = iov;
-    message.msg_iovlen = 1;
-    message.msg_control = ptr::from_mut(control).cast();
-    message.msg_controllen = size_of::<Control>() as _;
-    message
-}
-
 /// Sends a descriptor. It is one sendmsg(2), which no filter of ours refuses or has to be told of.
 pub fn send_descriptor(socket: BorrowedFd, fd: BorrowedFd) -> nix::Result<()> {
-    let mut byte = 0u8;
-    let mut iov = libc::iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };
-    // SAFETY: integers.
-    let mut control: Control = unsafe { mem::zeroed() };
-    control.header.cmsg_len = (size_of::<libc::cmsghdr>() + size_of::<c_int>()) as _;
-    control.header.cmsg_level = libc::SOL_SOCKET;
-    control.header.cmsg_type = libc::SCM_RIGHTS;
-    control.fd = fd.as_raw_fd();
-    let message = message(&mut iov, &mut control);
-    retry(|| {
-        // SAFETY: all of the message lives across the call.
-        check(unsafe { libc::sendmsg(socket.as_raw_fd(), &message, libc::MSG_NOSIGNAL) } as c_int)
-    })
-    .map(drop)
+    socket::send_with_fds(socket, &[IoSlice::new(&[0])], &[fd.as_raw_fd()])
 }
 
 /// Waits for a descriptor. `None`: nobody will send one.
 pub fn receive_descriptor(socket: BorrowedFd) -> Option<OwnedFd> {
-    let mut byte = 0u8;
-    let mut iov = libc::iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };
-    // SAFETY: integers.
-    let mut control: Control = unsafe { mem::zeroed() };
-    control.fd = -1;
-    let mut message = message(&mut iov, &mut control);
-    let got = retry(|| {
-        // SAFETY: all of the message lives across the call.
-        let got =
-            unsafe { libc::recvmsg(socket.as_raw_fd(), &mut message, libc::MSG_CMSG_CLOEXEC) };
-        check(got as c_int)
-    });
-    match got {
-        Ok(1) if control.header.cmsg_type == libc::SCM_RIGHTS => file::owned(control.fd).ok(),
-        _ => None,
-    }
+    let mut received = None;
+    let _ = socket::receive_with_fds(socket, &mut [0], 0, &mut |fd| received = Some(fd));
+    received
 }
 
 /// Runs `act` in a process of its own that is no child of this one, in a session of its own, and that no signal but

@@ -500,6 +500,29 @@ pub fn pending_fd(signals: &Set) -> nix::Result<OwnedFd> {
     file::above_stdio(file::owned(fd)?)
 }
 
+/// A signal that `pending_fd` had.
+pub struct Taken {
+    pub signo: c_int,
+    /// By a process, and not by the kernel, as from the terminal, which tells it to the whole process group.
+    pub is_sent: bool,
+}
+
+/// Takes a signal from `pending_fd`, if there is one.
+pub fn take_pending(fd: BorrowedFd) -> nix::Result<Option<Taken>> {
+    // SAFETY: all zeros is valid: integers.
+    let mut info: libc::signalfd_siginfo = unsafe { core::mem::zeroed() };
+    let size = size_of_val(&info);
+    // SAFETY: so many writable bytes, which live across the call.
+    let got = unsafe { libc::read(fd.as_raw_fd(), (&raw mut info).cast(), size) };
+    match check(got as c_int) {
+        Ok(_) if got as usize == size => {
+            Ok(Some(Taken { signo: info.ssi_signo as c_int, is_sent: info.ssi_code <= 0 }))
+        }
+        Ok(_) | Err(Errno::EAGAIN | Errno::EINTR) => Ok(None),
+        Err(errno) => Err(errno),
+    }
+}
+
 /// Takes a pending, blocked signal away without delivering it.
 pub fn discard(signo: c_int) {
     let signals = Set::empty().with(signo);

@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     check,
-    file::owned,
+    file::{above_stdio, owned},
     memory::Buffer,
     stream::{self, Address},
 };
@@ -108,6 +108,42 @@ pub fn send_with_fds(socket: BorrowedFd, pieces: &[IoSlice], fds: &[c_int]) -> n
     passed.header.cmsg_type = libc::SCM_RIGHTS;
     passed.header.cmsg_len = length as _;
     send_now(socket, pieces, (&raw mut passed).cast(), length).map(drop)
+}
+
+/// Receives one message, and hands over the descriptors that came with it, which are close-on-exec. Its length; 0 is the
+/// end. `flags`: MSG_DONTWAIT, or 0.
+#[inline(never)]
+pub fn receive_with_fds(
+    socket: BorrowedFd,
+    bytes: &mut [u8],
+    flags: c_int,
+    take: &mut dyn FnMut(OwnedFd),
+) -> nix::Result<usize> {
+    // SAFETY: all zeros is valid: integers.
+    let mut passed: Passed = unsafe { core::mem::zeroed() };
+    let mut piece = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
+    // SAFETY: all zeros is a valid msghdr: null pointers and lengths of 0.
+    let mut message: libc::msghdr = unsafe { core::mem::zeroed() };
+    message.msg_iov = &mut piece;
+    message.msg_iovlen = 1;
+    message.msg_control = (&raw mut passed).cast();
+    message.msg_controllen = size_of::<Passed>() as _;
+    let length = super::retry(|| {
+        let flags = flags | libc::MSG_CMSG_CLOEXEC;
+        // SAFETY: all of the message lives across the call.
+        check(unsafe { libc::recvmsg(socket.as_raw_fd(), &mut message, flags) } as c_int)
+    })?;
+    let is_passed = message.msg_controllen as usize >= size_of_val(&passed.header)
+        && passed.header.cmsg_level == libc::SOL_SOCKET
+        && passed.header.cmsg_type == libc::SCM_RIGHTS;
+    let size = (passed.header.cmsg_len as usize).saturating_sub(size_of_val(&passed.header));
+    let count = if is_passed { size.wrapping_div(size_of::<c_int>()) } else { 0 };
+    for fd in passed.fds.get(..count).unwrap_or_default() {
+        if let Ok(fd) = owned(*fd).and_then(above_stdio) {
+            take(fd);
+        }
+    }
+    Ok(length as usize)
 }
 
 /// Sends the pieces as one message, without waiting and without SIGPIPE. How much was taken.

@@ -1,6 +1,15 @@
 //! A service manager's end of NOTIFY_SOCKET.
 
-use std::{os::unix::net::UnixDatagram, path::PathBuf, process::Command};
+use std::{
+    os::{
+        fd::{AsRawFd, FromRawFd},
+        unix::net::UnixDatagram,
+    },
+    path::PathBuf,
+    process::Command,
+};
+
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
 
 use super::{DEADLINE, Folder, command, program};
 
@@ -36,6 +45,32 @@ impl Manager {
     pub fn told(&self) -> String {
         let mut message = [0; 4096];
         let length = self.socket.recv(&mut message).expect("nothing is told");
+        String::from_utf8(message[..length].to_vec()).unwrap()
+    }
+
+    /// The next message, which must come from this process. SO_PASSCRED is set.
+    #[track_caller]
+    pub fn told_by(&self, pid: i32) -> String {
+        let mut message = [0; 4096];
+        let mut space = nix::cmsg_space!(nix::libc::ucred, [std::os::fd::RawFd; 1]);
+        let mut pieces = [std::io::IoSliceMut::new(&mut message)];
+        let (fd, flags) = (self.socket.as_raw_fd(), MsgFlags::MSG_CMSG_CLOEXEC);
+        let received = recvmsg::<()>(fd, &mut pieces, Some(&mut space), flags).expect("nothing");
+        let mut sender = None;
+        for passed in received.cmsgs().unwrap() {
+            match passed {
+                ControlMessageOwned::ScmCredentials(credentials) => {
+                    sender = Some(credentials.pid())
+                }
+                // SAFETY: it is ours, and closed.
+                ControlMessageOwned::ScmRights(fds) => fds
+                    .into_iter()
+                    .for_each(|fd| drop(unsafe { std::os::fd::OwnedFd::from_raw_fd(fd) })),
+                _ => {}
+            }
+        }
+        assert_eq!(sender, Some(pid));
+        let length = received.bytes;
         String::from_utf8(message[..length].to_vec()).unwrap()
     }
 

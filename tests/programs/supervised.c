@@ -1,6 +1,7 @@
 /*
  * A daemon for service managers. Its arguments are options, KEY=VALUE, and what it does before it is ready. Then SIGHUP
  * reloads, which a file "bad" in its folder makes fail; SIGUSR1 has it hang; SIGUSR2 has the manager keep a descriptor.
+ * "alive=RESTARTS:DELAY:KILL" has a worker do all of this; each does also what stands in the file "next".
  */
 #include <err.h>
 #include <errno.h>
@@ -39,6 +40,12 @@ static void prepare(const char *key, const char *value)
         exit(rsd_fail(atoi(value), strchr(value, ':') + 1));
     else if (strcmp(key, "exit") == 0)
         exit(atoi(value));
+    else if (strcmp(key, "kill") == 0)
+        kill(getpid(), atoi(value));
+    else if (strcmp(key, "drop") == 0)
+        check(rsd_drop_privileges(RSD_PRIVILEGES(.user = value)), "");
+    else if (strcmp(key, "orphan") == 0 && fork() == 0)
+        _exit(fork() == 0 ? 0 : usleep(100000));
     else if (strcmp(key, "status") == 0)
         check(rsd_status(value), "");
     else if (strcmp(key, "notify") == 0)
@@ -54,6 +61,20 @@ static void prepare(const char *key, const char *value)
     else if (strcmp(key, "close-all") == 0)
         for (int fd = 3; fd < 64; fd++)
             close(fd);
+}
+
+static void prepare_next(void)
+{
+    char next[100] = "";
+    FILE *file = fopen("next", "r");
+    if (file == NULL)
+        return;
+    char *value = fgets(next, sizeof next, file) == NULL ? NULL : strchr(next, '=');
+    fclose(file);
+    if (value == NULL)
+        errx(9, "no value: %s", next);
+    *value++ = '\0';
+    prepare(next, value);
 }
 
 static void keep_a_descriptor(void)
@@ -78,6 +99,7 @@ int main(int argc, char *argv[])
 {
     struct rsd_options options = { .size = sizeof options, .directory = "." };
     int starts = 1;
+    const char *alive = NULL;
 
     for (int i = 1; i < argc; i++) {
         char *value = strchr(argv[i], '=');
@@ -94,13 +116,25 @@ int main(int argc, char *argv[])
             options.notify_fd = atoi(value);
         else if (strcmp(argv[i], "name") == 0)
             options.name = value;
+        else if (strcmp(argv[i], "alive") == 0)
+            alive = value;
         else if (strcmp(argv[i], "start") == 0)
             starts = atoi(value);
     }
     if (starts && rsd_daemonize(&options) == -1)
         errx(1, "%s", rsd_last_error());
+    if (alive != NULL) {
+        struct rsd_keep_alive_options kept = { .size = sizeof kept };
+        if (sscanf(alive, "%d:%u:%u", &kept.max_restarts, &kept.delay_ms, &kept.kill_after_ms) != 3)
+            errx(9, "alive=%s", alive);
+        int status = rsd_keep_alive(&kept);
+        if (status != RSD_IS_WORKER)
+            return status;
+    }
     for (int i = 1; i < argc; i++)
         prepare(argv[i], argv[i] + strlen(argv[i]) + 1);
+    if (alive != NULL)
+        prepare_next();
     check(install_signal_flags(&shutdown_flag, &reload_flag), "");
     check(rsd_flag_signal(SIGUSR1, &hang_flag, 1), "");
     check(rsd_flag_signal(SIGUSR2, &keep_flag, 1), "");

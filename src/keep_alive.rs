@@ -1,0 +1,415 @@
+//! A worker that is started again when it crashes. The process that called stays its parent, which is the daemon for
+//! everybody else: it has the pid file, passes on signals, and tells the launcher and the service manager what the
+//! worker says of itself.
+
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+use nix::{errno::Errno, unistd::getpid};
+
+use crate::{
+    channel::{self, Message, Word},
+    control, daemonize,
+    deadline::Deadline,
+    error::{self, Error, Line, OrCannot, Result},
+    launch::{self, SignalState},
+    log, notify, status,
+    sys::{
+        file,
+        process::{self, End, Fork, Wait},
+        signal::{self, Set},
+    },
+    watchdog,
+    worker::{self, MESSAGE_MAX},
+};
+
+/// What the program asked for.
+pub struct Options {
+    /// In `interval_ms`. None: without end.
+    pub max_restarts: Option<u32>,
+    pub interval_ms: u32,
+    /// Before it is started again; twice as long each time, and not longer than the other.
+    pub delay_ms: u32,
+    pub max_delay_ms: u32,
+    /// How long a worker that is to end may take. None: as long as it likes.
+    pub kill_after_ms: Option<u32>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            max_restarts: Some(5),
+            interval_ms: 60_000,
+            delay_ms: 100,
+            max_delay_ms: 10_000,
+            kill_after_ms: None,
+        }
+    }
+}
+
+/// What the program does in the parent for a worker that asks: the length of its answer, and a descriptor.
+pub type Answer<'a> = &'a dyn Fn(&[u8], &mut [u8]) -> nix::Result<(usize, Option<OwnedFd>)>;
+
+/// The two processes that come out of it.
+pub enum Side {
+    Worker,
+    /// All is over, with the status to leave with.
+    Parent(i32),
+}
+
+/// What stops a program from the terminal is left to do so.
+const JOB_CONTROL: [i32; 4] = [libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU, libc::SIGCONT];
+/// What asks a daemon to end. SIGABRT: the watchdog of systemd.
+const ENDING: [i32; 4] = [libc::SIGTERM, libc::SIGINT, libc::SIGQUIT, libc::SIGABRT];
+
+/// `rsd_keep_alive`
+pub fn keep_alive(options: &Options, answer: Answer) -> Result<Side> {
+    refuse_to_fork()?;
+    error::sentence(); // allocated now, not after the fork
+    let signals = SignalState::hold()?;
+    let prepared = signal::pending_fd(&Set::all()).or_cannot("watch for signals");
+    let pending = match prepared {
+        Ok(pending) => pending,
+        Err(error) => {
+            signals.restore()?;
+            return Err(error);
+        }
+    };
+    let job_control = JOB_CONTROL.into_iter().fold(Set::empty(), Set::with);
+    let _ = signal::change_mask(signal::How::Unblock, &job_control);
+    let mut parent = Parent {
+        options,
+        answer,
+        signals,
+        pending,
+        watchdog_ms: daemonize::watchdog_ms(),
+        restarts: Restarts { since_ms: 0, count: 0 },
+        kill_at: None,
+        is_ending: false,
+    };
+    let side = parent.run();
+    let restored = parent.signals.restore();
+    side.and_then(|side| restored.map(|()| side))
+}
+
+fn refuse_to_fork() -> Result<()> {
+    let refused = |errno, why: &[u8]| Err(Error::new(errno, &[b"cannot start a worker: ", why]));
+    if worker::is_worker() {
+        return refused(Errno::EALREADY, b"this process is one");
+    }
+    if control::is_open() {
+        return refused(
+            Errno::EBUSY,
+            b"the control socket is open already, which the worker is to serve",
+        );
+    }
+    if process::has_threads().unwrap_or(false) {
+        return refused(Errno::EBUSY, b"other threads run, which fork would end");
+    }
+    Ok(())
+}
+
+struct Parent<'a> {
+    options: &'a Options,
+    answer: Answer<'a>,
+    signals: SignalState,
+    pending: OwnedFd,
+    watchdog_ms: Option<i64>,
+    restarts: Restarts,
+    /// When a worker that is to end is killed, in monotonic milliseconds.
+    kill_at: Option<i64>,
+    is_ending: bool,
+}
+
+struct Worker {
+    pid: libc::pid_t,
+    /// None: it has closed its end.
+    channel: Option<OwnedFd>,
+    /// What it said when it gave up.
+    gave_up: Option<(i32, Line)>,
+}
+
+/// How many there were in the interval that began with the first of them.
+struct Restarts {
+    since_ms: i64,
+    count: u32,
+}
+
+impl Restarts {
+    /// How long to wait before another one. None: there were enough.
+    fn next(&mut self, options: &Options) -> Option<i64> {
+        let now = process::monotonic_ms();
+        if self.count == 0 || now.saturating_sub(self.since_ms) > options.interval_ms.into() {
+            *self = Restarts { since_ms: now, count: 0 };
+        }
+        if options.max_restarts.is_some_and(|most| self.count >= most) {
+            return None;
+        }
+        let factor = 1i64.checked_shl(self.count.min(30)).unwrap_or(i64::MAX);
+        self.count = self.count.saturating_add(1);
+        Some(i64::from(options.delay_ms).saturating_mul(factor).min(options.max_delay_ms.into()))
+    }
+}
+
+impl Parent<'_> {
+    fn run(&mut self) -> Result<Side> {
+        let mut is_first = true;
+        loop {
+            let how = match self.start() {
+                Ok(None) => return Ok(Side::Worker),
+                Ok(Some(worker)) => self.attend(worker),
+                Err(error) if is_first => {
+                    daemonize::fail(1, error::told(&error).as_bytes());
+                    return Err(error);
+                }
+                Err(error) => {
+                    let mut line = Line::new();
+                    line.push(error::told(&error).as_bytes());
+                    How { end: End::Exited(1), said: Some((1, line)) }
+                }
+            };
+            is_first = false;
+            if let Some(status) = self.judge(how) {
+                return Ok(Side::Parent(status));
+            }
+        }
+    }
+
+    /// None: this is the worker.
+    fn start(&mut self) -> Result<Option<Worker>> {
+        let (ours, workers) = channel::pair()?;
+        process::flush_stdio();
+        let parent = getpid();
+        match process::fork_once().or_cannot("fork a worker")? {
+            Fork::Caller { child, .. } => {
+                Ok(Some(Worker { pid: child, channel: Some(ours), gave_up: None }))
+            }
+            Fork::Daemon => {
+                drop(ours);
+                let begun = process::set_parent_death_signal(libc::SIGKILL, parent)
+                    .or_cannot("end with the parent")
+                    .and_then(|()| worker::become_worker(workers, self.watchdog_ms));
+                if begun.is_err() {
+                    process::exit_now(1);
+                }
+                notify::through_parent();
+                daemonize::leave_to_parent();
+                Ok(None)
+            }
+        }
+    }
+
+    /// Until it has ended.
+    fn attend(&mut self, mut worker: Worker) -> How {
+        loop {
+            let left = self.kill_at.map(|at| at.saturating_sub(process::monotonic_ms()).max(0));
+            let limit = left.map_or(-1, |left| left.min(i32::MAX.into()) as i32);
+            let fds = [Some(self.pending.as_fd()), worker.channel.as_ref().map(AsFd::as_fd)];
+            let _ = file::poll(fds, limit);
+            self.pass_on_signals(Some(&worker));
+            self.hear(&mut worker);
+            if left == Some(0) {
+                self.kill_at = None;
+                let _ = process::send_signal(worker.pid, libc::SIGKILL);
+            }
+            let end = match process::wait(Wait::Process(worker.pid), libc::WNOHANG) {
+                Ok(None) => None,
+                Ok(Some(end)) => Some(end),
+                // Somebody else has waited for it.
+                Err(_) => Some(End::Exited(1)),
+            };
+            if let Some(end) = end {
+                self.hear(&mut worker);
+                return How { end, said: worker.gave_up };
+            }
+            if getpid().as_raw() == 1 {
+                reap_others(worker.pid);
+            }
+        }
+    }
+
+    /// To the worker, if there is one.
+    fn pass_on_signals(&mut self, worker: Option<&Worker>) {
+        while let Ok(Some(taken)) = signal::take_pending(self.pending.as_fd()) {
+            let signo = taken.signo;
+            if matches!(signo, libc::SIGCHLD | libc::SIGPIPE) {
+                continue;
+            }
+            let is_ignored = signal::action(signo).is_ok_and(|action| action.is_ignore());
+            if ENDING.contains(&signo) && !is_ignored && !self.is_ending {
+                self.is_ending = true;
+                self.kill_at = self
+                    .options
+                    .kill_after_ms
+                    .map(|ms| process::monotonic_ms().saturating_add(ms.into()));
+            }
+            // What the terminal sends goes to the whole process group.
+            if let (true, Some(worker)) = (taken.is_sent, worker) {
+                if let Err(errno) = process::send_signal(worker.pid, signo) {
+                    let error = Error::cannot(errno, "pass on a signal to the worker");
+                    say(libc::LOG_ERR, error::told(&error).as_bytes());
+                }
+            }
+        }
+    }
+
+    /// All that it has said.
+    fn hear(&mut self, worker: &mut Worker) {
+        let mut message = Message::new();
+        while let Some(channel) = &worker.channel {
+            let mut fds: [Option<OwnedFd>; 8] = [const { None }; 8];
+            let mut places = fds.iter_mut();
+            let mut take = |fd| {
+                if let Some(place) = places.next() {
+                    *place = Some(fd);
+                }
+            };
+            match message.receive_with_fds(channel.as_fd(), &mut take) {
+                Ok(true) => {}
+                Err(Errno::EAGAIN) => return,
+                Ok(false) | Err(_) => {
+                    worker.channel = None;
+                    return;
+                }
+            }
+            match message.word() {
+                Some(Word::Ready { status, .. }) => {
+                    let ready = self.ready(status);
+                    self.reply(channel, ready.map(|()| (0, None)), &[]);
+                }
+                Some(Word::GaveUp { status, text }) => {
+                    let mut line = Line::new();
+                    line.push(text);
+                    worker.gave_up = Some((status, line));
+                }
+                Some(Word::Tell(lines)) => {
+                    let numbers =
+                        fds.each_ref().map(|fd| fd.as_ref().map_or(-1, AsRawFd::as_raw_fd));
+                    let count = numbers.iter().filter(|&&fd| fd >= 0).count();
+                    match numbers.get(..count).unwrap_or_default() {
+                        [] => notify::mention(&[lines]),
+                        numbers => {
+                            let _ = notify::tell_with(&[lines], numbers);
+                        }
+                    }
+                }
+                Some(Word::Ask(request)) => {
+                    let mut reply = [0; MESSAGE_MAX];
+                    let answered = (self.answer)(request, &mut reply);
+                    self.reply(channel, answered.or_cannot("do what the worker asks for"), &reply);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn reply(&self, channel: &OwnedFd, answered: Result<(usize, Option<OwnedFd>)>, reply: &[u8]) {
+        let fd;
+        let (word, fds): (_, &[i32]) = match &answered {
+            Ok((length, passed)) => {
+                let word = Word::Answer(reply.get(..*length).unwrap_or_default());
+                fd = passed.as_ref().map(AsRawFd::as_raw_fd);
+                (word, fd.as_slice())
+            }
+            Err(error) => (Word::Failed(*error), &[]),
+        };
+        // It waits for it, or is gone.
+        let _ = channel::send_with_fds(channel.as_fd(), &word, fds);
+    }
+
+    fn ready(&self, said: &[u8]) -> Result<()> {
+        if !said.is_empty() {
+            status::change(|status| {
+                status.text.clear();
+                status.text.push(said);
+            });
+        }
+        daemonize::ready()?;
+        // The worker's main loop does that.
+        watchdog::stop();
+        Ok(())
+    }
+
+    /// What a worker's end means: the status to leave with, or None where another one is to be started, after a pause.
+    fn judge(&mut self, how: How) -> Option<i32> {
+        let How { end, said } = how;
+        let status = match (&said, end) {
+            (Some((status, _)), _) => *status,
+            (None, End::Exited(status)) => status,
+            (None, End::Killed { signo, .. }) => signo.saturating_add(128),
+        };
+        if self.is_ending {
+            let is_asked = matches!(end, End::Killed { signo, .. } if ENDING.contains(&signo));
+            return Some(if is_asked { 0 } else { status });
+        }
+        let is_starting = daemonize::stage() == Some(daemonize::Stage::Starting);
+        if !is_starting && matches!(end, End::Exited(0)) {
+            say(libc::LOG_INFO, b"the worker has ended");
+            return Some(0);
+        }
+        let mut text = match said {
+            Some((_, text)) => text,
+            None => {
+                let when = if is_starting { launch::BEFORE } else { b"" };
+                launch::ended(b"the worker", end, when);
+                error::sentence().line
+            }
+        };
+        if is_starting {
+            let status = if status == 0 { 1 } else { status };
+            daemonize::fail(status, text.as_bytes());
+            return Some(status);
+        }
+        let Some(delay_ms) = self.restarts.next(self.options) else {
+            text.push(b"; given up after ");
+            text.push_number(self.restarts.count);
+            text.push(b" restarts within ");
+            text.push_number(self.options.interval_ms);
+            text.push(b" ms");
+            say(libc::LOG_ERR, text.as_bytes());
+            daemonize::fail(status, text.as_bytes());
+            return Some(status);
+        };
+        text.push(b"; it is started again in ");
+        text.push_number(delay_ms as u32);
+        text.push(b" ms");
+        say(libc::LOG_WARNING, text.as_bytes());
+        notify::mention(&[b"STATUS=", text.as_bytes()]);
+        self.pause(delay_ms);
+        self.is_ending.then_some(0)
+    }
+
+    /// The service manager hears that this is no hang; from then on it is the next worker's.
+    fn pause(&mut self, ms: i64) {
+        let deadline = Deadline::after(ms.min(i32::MAX.into()) as i32);
+        loop {
+            if self.watchdog_ms.is_some() {
+                notify::mention(&[b"WATCHDOG=1"]);
+            }
+            if self.is_ending || deadline.is_over() {
+                return;
+            }
+            let limit = self.watchdog_ms.unwrap_or(-1).min(i32::MAX.into()) as i32;
+            let _ = deadline.poll(Some(self.pending.as_fd()), limit);
+            self.pass_on_signals(None);
+        }
+    }
+}
+
+/// How a worker ended, and what it said when it gave up.
+struct How {
+    end: End,
+    said: Option<(i32, Line)>,
+}
+
+/// The first process of a container waits for all orphans.
+fn reap_others(worker: libc::pid_t) {
+    while let Some(pid) = process::ended_child().filter(|&pid| pid != worker) {
+        let _ = process::wait(Wait::Process(pid), libc::WNOHANG);
+    }
+}
+
+fn say(level: i32, text: &[u8]) {
+    if log::is_open() {
+        log::write(level, text, &[]);
+    }
+}

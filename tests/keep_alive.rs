@@ -1,0 +1,326 @@
+//! A worker that is started again when it crashes, and its parent, which is the daemon for everybody else.
+
+mod common;
+
+use std::{
+    fs,
+    io::{Read, Write},
+    net::TcpStream,
+    os::unix::fs::PermissionsExt,
+    path::PathBuf,
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use common::{
+    Child, Daemon, Folder, command, example, fail_with, foreground::Foreground, has_ended_within,
+    is_locked, is_root, manager::Manager, passes, port, program, read, skip, status_of, succeed,
+    until,
+};
+use nix::sys::signal::Signal;
+
+#[test]
+fn worker_asks_its_parent_and_gets_descriptors() {
+    for case in ["asks", "nobody-answers", "parent-is-gone"] {
+        passes("keep_alive", &[case]);
+    }
+}
+
+#[test]
+fn what_makes_no_sense_is_refused() {
+    passes("keep_alive", &["is-refused"]);
+}
+
+#[test]
+fn parent_leaves_as_its_worker_did() {
+    passes("keep_alive", &["statuses"]);
+    passes("keep_alive", &["sigchld-is-ignored"]);
+}
+
+/// tests/programs/supervised.c with a worker.
+struct Rig {
+    folder: Folder,
+    program: PathBuf,
+}
+
+/// Each restart after 10 ms, 20 ms, ...
+const ALIVE: &str = "alive=0:10:0";
+
+impl Rig {
+    fn new() -> Self {
+        let folder = Folder::new();
+        let program = program(&folder, "supervised");
+        Rig { folder, program }
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = command(&self.program);
+        command.args(["log=log", "pidfile=./d.pid"]).args(arguments).current_dir(&self.folder);
+        command
+    }
+
+    /// In the background.
+    #[track_caller]
+    fn start(&self, arguments: &[&str]) -> Daemon {
+        succeed(&mut self.command(arguments));
+        Daemon::of(&self.pidfile())
+    }
+
+    /// A child of this test, when a worker is there.
+    fn start_as_child(&self, arguments: &[&str]) -> (Child, Daemon) {
+        let child = Child::start(self.command(&["foreground=1"]).args(arguments));
+        let daemon = Daemon::of_pid(child.pid());
+        until("it is ready", || worker_of(&daemon).is_some());
+        (child, daemon)
+    }
+
+    fn pidfile(&self) -> PathBuf {
+        self.folder.path("d.pid")
+    }
+
+    fn log(&self) -> String {
+        read(&self.folder.path("log"))
+    }
+
+    /// What a worker does next.
+    fn next(&self, what: &str) {
+        fs::write(self.folder.path("next"), what).unwrap();
+    }
+
+    #[track_caller]
+    fn assert_nothing_left(&self) {
+        until("the lock is free", || !is_locked(&self.pidfile()));
+        assert!(!self.pidfile().exists());
+    }
+}
+
+/// The number of the worker, when its flags are installed.
+fn worker_of(daemon: &Daemon) -> Option<i32> {
+    let pid = *daemon.children().first()?;
+    let caught = u64::from_str_radix(&status_of(pid, "SigCgt"), 16).unwrap_or(0);
+    (caught & 1 << (Signal::SIGTERM as i32 - 1) != 0).then_some(pid)
+}
+
+/// It ends with the value.
+#[track_caller]
+fn worker(daemon: &Daemon) -> Daemon {
+    let mut found = None;
+    until("a worker serves", || {
+        found = worker_of(daemon);
+        found.is_some()
+    });
+    Daemon::of_pid(found.unwrap())
+}
+
+#[track_caller]
+fn crash(daemon: &Daemon) {
+    worker(daemon).signal(Signal::SIGKILL);
+}
+
+#[test]
+fn worker_that_crashes_is_started_again_until_there_were_too_many() {
+    let rig = Rig::new();
+    let daemon = rig.start(&["alive=3:10:0", "foreground=0"]);
+    for delay in [10, 20, 40] {
+        crash(&daemon);
+        let line = format!("the worker was killed by SIGKILL; it is started again in {delay} ms");
+        until(&line, || rig.log().contains(&line));
+        assert!(is_locked(&rig.pidfile()));
+        assert_eq!(read(&rig.pidfile()), format!("{}\n", daemon.pid));
+    }
+    crash(&daemon);
+    daemon.wait_end();
+    let line = "the worker was killed by SIGKILL; given up after 3 restarts within 60000 ms";
+    assert!(rig.log().contains(line), "{}", rig.log());
+    rig.assert_nothing_left();
+}
+
+#[test]
+fn whoever_starts_it_learns_how_the_first_worker_began() {
+    let rig = Rig::new();
+    for (what, status, why) in [
+        ("fail=3:no interface", 3, "no interface"),
+        ("exit=4", 4, "the worker exited with status 4 before it was ready"),
+        ("exit=0", 1, "the worker exited with status 0 before it was ready"),
+        ("kill=9", 137, "the worker was killed by SIGKILL before it was ready"),
+    ] {
+        rig.next(what);
+        let said = fail_with(status, &mut rig.command(&[ALIVE, "foreground=0", "name=it"]));
+        assert_eq!(said, format!("it: {why}"));
+        rig.assert_nothing_left();
+    }
+    // One that takes its time is waited for.
+    rig.next("sleep=1");
+    let begin = Instant::now();
+    let daemon = rig.start(&[ALIVE, "foreground=0"]);
+    assert!(begin.elapsed() > Duration::from_millis(900));
+    daemon.stop();
+    rig.assert_nothing_left();
+}
+
+#[test]
+fn worker_that_ends_by_itself_is_the_end() {
+    let rig = Rig::new();
+    let (mut child, daemon) = rig.start_as_child(&[ALIVE]);
+    let worker = worker(&daemon);
+    worker.signal(Signal::SIGTERM);
+    assert_eq!(child.wait().code(), Some(0));
+    assert!(rig.log().contains("the worker has ended"), "{}", rig.log());
+    rig.assert_nothing_left();
+}
+
+#[test]
+fn signals_are_passed_on_and_the_end_is_orderly() {
+    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGABRT] {
+        let rig = Rig::new();
+        let (mut child, daemon) = rig.start_as_child(&[ALIVE]);
+        let worker = worker(&daemon);
+        daemon.signal(signal);
+        assert_eq!(child.wait().code(), Some(0), "{signal}");
+        worker.wait_end();
+        assert!(!rig.log().contains("started again"), "{}", rig.log());
+        rig.assert_nothing_left();
+    }
+}
+
+#[test]
+fn signal_in_a_pause_ends_it_at_once() {
+    let rig = Rig::new();
+    let (mut child, daemon) = rig.start_as_child(&["alive=0:10000:0"]);
+    crash(&daemon);
+    until("it pauses", || rig.log().contains("started again in 10000 ms"));
+    daemon.signal(Signal::SIGTERM);
+    assert!(has_ended_within(daemon.pid, common::at_once()));
+    assert_eq!(child.wait().code(), Some(0));
+}
+
+#[test]
+fn worker_that_does_not_end_is_killed_after_the_time_for_it() {
+    let rig = Rig::new();
+    let (mut child, daemon) = rig.start_as_child(&["alive=0:10:300"]);
+    let worker = worker(&daemon);
+    worker.signal(Signal::SIGSTOP);
+    let begin = Instant::now();
+    daemon.signal(Signal::SIGTERM);
+    assert_eq!(child.wait().code(), Some(128 + 9));
+    assert!(begin.elapsed() >= Duration::from_millis(300));
+    worker.wait_end();
+    rig.assert_nothing_left();
+}
+
+#[test]
+fn worker_ends_with_its_parent_and_nobody_else_starts_before() {
+    let rig = Rig::new();
+    for user in [None, Some("nobody")] {
+        if user.is_some() && !is_root() {
+            skip("needs root to give it up");
+            continue;
+        }
+        let drop = user.map(|user| format!("drop={user}"));
+        let arguments: Vec<_> =
+            [ALIVE, "foreground=0"].into_iter().chain(drop.as_deref()).collect();
+        let daemon = rig.start(&arguments);
+        let worker = worker(&daemon);
+        assert_eq!(worker.status("Uid") != daemon.status("Uid"), user.is_some());
+        worker.signal(Signal::SIGSTOP); // also one that hangs
+        daemon.signal(Signal::SIGKILL);
+        worker.wait_end();
+        until("the lock is free", || !is_locked(&rig.pidfile()));
+    }
+}
+
+#[test]
+fn service_manager_is_told_by_the_parent_what_the_worker_says() {
+    let manager = Manager::new();
+    let arguments = ["foreground=1", ALIVE, "status=serving", "notify=X_ANY=1", "barrier=5000"];
+    let mut command = manager.command(&arguments);
+    // Of each message, who has sent it: systemd listens to the main process alone.
+    nix::sys::socket::setsockopt(&manager.socket, nix::sys::socket::sockopt::PassCred, &true)
+        .unwrap();
+    let child = Child::start(&mut command);
+    let main = Daemon::of_pid(child.pid());
+    let told = || manager.told_by(main.pid);
+    assert_eq!(told(), "STATUS=serving");
+    assert_eq!(told(), "X_ANY=1");
+    assert_eq!(told(), "BARRIER=1");
+    assert_eq!(told(), "READY=1");
+    let first = worker(&main);
+    main.signal(Signal::SIGHUP);
+    assert!(told().starts_with("RELOADING=1\nMONOTONIC_USEC="));
+    assert_eq!(told(), "READY=1\nSTATUS=serving");
+    first.signal(Signal::SIGKILL);
+    assert_eq!(told(), "STATUS=the worker was killed by SIGKILL; it is started again in 10 ms");
+    for again in ["STATUS=serving", "X_ANY=1", "BARRIER=1"] {
+        assert_eq!(told(), again);
+    }
+    let _second = worker(&main);
+    main.signal(Signal::SIGTERM);
+    assert_eq!(told(), "STOPPING=1");
+}
+
+/// It passes on signals, and waits for whoever is left behind.
+#[test]
+fn process_1_has_a_worker() {
+    if !is_root() {
+        return skip("needs root for a process namespace");
+    }
+    let rig = Rig::new();
+    let program = rig.command(&["foreground=2", ALIVE, "orphan=1", "orphan=1"]);
+    let mut unshare = Command::new("unshare");
+    unshare.args(["--pid", "--fork", "--mount-proc", "--kill-child"]);
+    unshare.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    unshare.arg(program.get_program()).args(program.get_args()).current_dir(&rig.folder);
+    let unshare = Foreground::start(&rig.folder, &mut unshare, "ready: 0\n");
+    let [init] = unshare.process.children()[..] else { panic!("{:?}", unshare.process.children()) };
+    let init = Daemon::of_pid(init);
+    let first = worker(&init);
+    until("nobody is left but the worker", || init.children() == [first.pid]);
+    first.signal(Signal::SIGKILL);
+    until("there is another one", || ![&[][..], &[first.pid]].contains(&&init.children()[..]));
+    let _second = worker(&init);
+    init.signal(Signal::SIGTERM);
+    init.wait_end();
+    unshare.process.wait_end();
+}
+
+/// c-examples/finger_server.c: the worker is nobody and has no way to files, and its parent opens the files.
+#[test]
+fn finger_server_reads_plans_without_any_right_to_them() {
+    if !is_root() {
+        return skip("needs root to give it up");
+    }
+    let folder = Folder::new();
+    let program = example(&folder, "finger_server");
+    let (plans, address) = (folder.path("plans"), format!("127.0.0.1:{}", port()));
+    fs::create_dir(&plans).unwrap();
+    fs::set_permissions(&plans, fs::Permissions::from_mode(0o700)).unwrap();
+    fs::write(plans.join("ada"), "the analytical engine\n").unwrap();
+    fs::write(folder.path("secret"), "secret\n").unwrap();
+    std::os::unix::fs::symlink(folder.path("secret"), plans.join("link")).unwrap();
+    let pidfile = folder.path("d.pid");
+    let mut start = command(&program);
+    start.args(["start", "-l", &address, "--pidfile"]).arg(&pidfile).arg("-d").arg(&plans);
+    succeed(&mut start);
+    let daemon = Daemon::of(&pidfile);
+    let finger = |name: &str| {
+        let mut client = TcpStream::connect(&address).unwrap();
+        client.write_all(format!("{name}\r\n").as_bytes()).unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    for _ in 0..2 {
+        assert_eq!(finger("ada"), "the analytical engine\n");
+        for nobody in ["bob", "", "../secret", "link", ".", "..", "a/b"] {
+            assert_eq!(finger(nobody), "no plan\n", "{nobody}");
+        }
+        let worker = Daemon::of_pid(daemon.children()[0]);
+        assert!(!worker.status("Uid").contains("0\t"), "{}", worker.status("Uid"));
+        assert_eq!(worker.status("CapEff"), "0000000000000000");
+        // A crash is a pause for who comes meanwhile, and no refusal.
+        worker.signal(Signal::SIGSEGV);
+    }
+    assert_eq!(finger("ada"), "the analytical engine\n");
+    daemon.stop();
+    assert!(!pidfile.exists());
+}
