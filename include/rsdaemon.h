@@ -1726,7 +1726,7 @@ int rsd_env_string(const char *name, const char **value);
  * @param options  RSD_KEEP_ALIVE(...), or a struct whose size member is set; NULL: all defaults
  * @return         RSD_IS_WORKER in each worker. In the parent, when all is over, the status with which main() is to
  *                 return, 0 to 255: that of the worker; 0, if a signal that asked it to end has ended it; 128 and the
- *                 signal that has killed it otherwise. Or -1 with errno set, and no worker was started:
+ *                 signal that has killed it otherwise; rsd_last_error() has why, if it was given up. Or -1 with errno set, and no worker was started:
  *                 EINVAL    max_restarts is less than -1, or options lacks its size
  *                 E2BIG     the options are of a newer version than this library
  *                 EALREADY  this process is a worker

@@ -2,7 +2,7 @@
 //! everybody else: it has the pid file, passes on signals, and tells the launcher and the service manager what the
 //! worker says of itself.
 
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd};
 
 use nix::{errno::Errno, unistd::getpid};
 
@@ -52,8 +52,8 @@ pub type Answer<'a> = &'a dyn Fn(&[u8], &mut [u8]) -> nix::Result<(usize, Option
 /// The two processes that come out of it.
 pub enum Side {
     Worker,
-    /// All is over, with the status to leave with.
-    Parent(i32),
+    /// All is over, with the status to leave with. An error is why it was given up.
+    Parent(i32, Option<Error>),
 }
 
 /// What stops a program from the terminal is left to do so.
@@ -128,6 +128,29 @@ struct Worker {
     gave_up: Option<(i32, Line)>,
 }
 
+impl Worker {
+    fn answer(&self, answered: Result<(usize, Option<OwnedFd>)>, reply: &[u8]) {
+        let Some(channel) = &self.channel else { return };
+        let fd;
+        let (word, fds): (_, &[i32]) = match &answered {
+            Ok((length, passed)) => {
+                let word = Word::Answer(reply.get(..*length).unwrap_or_default());
+                fd = passed.as_ref().map(AsRawFd::as_raw_fd);
+                (word, fd.as_slice())
+            }
+            Err(error) => (Word::Failed(*error), &[]),
+        };
+        let sent = channel::send_with_fds(channel.as_fd(), &word, fds);
+        let told = sent
+            .or_cannot("answer the worker")
+            .or_else(|error| channel::send_with_fds(channel.as_fd(), &Word::Failed(error), &[]));
+        if told.is_err() {
+            // It would wait for ever, unless it is gone.
+            let _ = process::send_signal(self.pid, libc::SIGKILL);
+        }
+    }
+}
+
 /// How many there were in the interval that began with the first of them.
 struct Restarts {
     since_ms: i64,
@@ -168,8 +191,8 @@ impl Parent<'_> {
                 }
             };
             is_first = false;
-            if let Some(status) = self.judge(how) {
-                return Ok(Side::Parent(status));
+            if let Some(side) = self.judge(how) {
+                return Ok(side);
             }
         }
     }
@@ -187,10 +210,14 @@ impl Parent<'_> {
                 drop(ours);
                 let begun = process::set_parent_death_signal(libc::SIGKILL, parent)
                     .or_cannot("end with the parent")
-                    .and_then(|()| worker::become_worker(workers, self.watchdog_ms));
-                if begun.is_err() {
+                    .and_then(|()| worker::become_worker(&workers, self.watchdog_ms));
+                if let Err(error) = begun {
+                    let told = error::told(&error);
+                    let word = Word::GaveUp { status: 1, text: told.as_bytes() };
+                    let _ = channel::send(workers.as_fd(), &word);
                     process::exit_now(1);
                 }
+                let _ = workers.into_raw_fd(); // it has it now
                 notify::through_parent();
                 daemonize::leave_to_parent();
                 Ok(None)
@@ -274,7 +301,7 @@ impl Parent<'_> {
             match message.word() {
                 Some(Word::Ready { status, .. }) => {
                     let ready = self.ready(status);
-                    self.reply(channel, ready.map(|()| (0, None)), &[]);
+                    worker.answer(ready.map(|()| (0, None)), &[]);
                 }
                 Some(Word::GaveUp { status, text }) => {
                     let mut line = Line::new();
@@ -295,25 +322,11 @@ impl Parent<'_> {
                 Some(Word::Ask(request)) => {
                     let mut reply = [0; MESSAGE_MAX];
                     let answered = (self.answer)(request, &mut reply);
-                    self.reply(channel, answered.or_cannot("do what the worker asks for"), &reply);
+                    worker.answer(answered.or_cannot("do what the worker asks for"), &reply);
                 }
                 _ => {}
             }
         }
-    }
-
-    fn reply(&self, channel: &OwnedFd, answered: Result<(usize, Option<OwnedFd>)>, reply: &[u8]) {
-        let fd;
-        let (word, fds): (_, &[i32]) = match &answered {
-            Ok((length, passed)) => {
-                let word = Word::Answer(reply.get(..*length).unwrap_or_default());
-                fd = passed.as_ref().map(AsRawFd::as_raw_fd);
-                (word, fd.as_slice())
-            }
-            Err(error) => (Word::Failed(*error), &[]),
-        };
-        // It waits for it, or is gone.
-        let _ = channel::send_with_fds(channel.as_fd(), &word, fds);
     }
 
     fn ready(&self, said: &[u8]) -> Result<()> {
@@ -329,8 +342,8 @@ impl Parent<'_> {
         Ok(())
     }
 
-    /// What a worker's end means: the status to leave with, or None where another one is to be started, after a pause.
-    fn judge(&mut self, how: How) -> Option<i32> {
+    /// What a worker's end means. None: another one is to be started, and the pause before that is over.
+    fn judge(&mut self, how: How) -> Option<Side> {
         let How { end, said } = how;
         let status = match (&said, end) {
             (Some((status, _)), _) => *status,
@@ -339,12 +352,12 @@ impl Parent<'_> {
         };
         if self.is_ending {
             let is_asked = matches!(end, End::Killed { signo, .. } if ENDING.contains(&signo));
-            return Some(if is_asked { 0 } else { status });
+            return Some(Side::Parent(if is_asked { 0 } else { status }, None));
         }
         let is_starting = daemonize::stage() == Some(daemonize::Stage::Starting);
         if !is_starting && matches!(end, End::Exited(0)) {
             say(libc::LOG_INFO, b"the worker has ended");
-            return Some(0);
+            return Some(Side::Parent(0, None));
         }
         let mut text = match said {
             Some((_, text)) => text,
@@ -356,8 +369,7 @@ impl Parent<'_> {
         };
         if is_starting {
             let status = if status == 0 { 1 } else { status };
-            daemonize::fail(status, text.as_bytes());
-            return Some(status);
+            return Some(give_up(status, &text));
         }
         let Some(delay_ms) = self.restarts.next(self.options) else {
             text.push(b"; given up after ");
@@ -366,8 +378,7 @@ impl Parent<'_> {
             text.push_number(self.options.interval_ms);
             text.push(b" ms");
             say(libc::LOG_ERR, text.as_bytes());
-            daemonize::fail(status, text.as_bytes());
-            return Some(status);
+            return Some(give_up(status, &text));
         };
         text.push(b"; it is started again in ");
         text.push_number(delay_ms as u32);
@@ -375,7 +386,7 @@ impl Parent<'_> {
         say(libc::LOG_WARNING, text.as_bytes());
         notify::mention(&[b"STATUS=", text.as_bytes()]);
         self.pause(delay_ms);
-        self.is_ending.then_some(0)
+        self.is_ending.then_some(Side::Parent(0, None))
     }
 
     /// The service manager hears that this is no hang; from then on it is the next worker's.
@@ -399,6 +410,11 @@ impl Parent<'_> {
 struct How {
     end: End,
     said: Option<(i32, Line)>,
+}
+
+fn give_up(status: i32, why: &Line) -> Side {
+    daemonize::fail(status, why.as_bytes());
+    Side::Parent(status, Some(Error::new(Errno::ECHILD, &[why.as_bytes()])))
 }
 
 /// The first process of a container waits for all orphans.

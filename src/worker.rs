@@ -1,6 +1,6 @@
 //! A worker of `keep_alive`: what it would tell the launcher and the service manager it tells its parent, which does so.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use nix::errno::Errno;
 
@@ -10,7 +10,7 @@ use crate::{
     error::{Error, OrCannot, Result},
     kept::Kept,
     status,
-    sys::{file, process::generation, thread::Mutex},
+    sys::{file, load, process::generation, thread::Mutex},
     text,
 };
 
@@ -31,9 +31,12 @@ fn with<T>(act: impl FnOnce(&Worker) -> T) -> Option<T> {
     worker.as_ref().filter(|worker| worker.generation == generation()).map(act)
 }
 
-/// This process is one from now on.
-pub fn become_worker(channel: OwnedFd, watchdog_ms: Option<i64>) -> Result<()> {
-    let channel = Kept::new(channel).or_cannot("examine the channel to the parent")?;
+/// This process is one from now on, and the channel is its own.
+pub fn become_worker(channel: &OwnedFd, watchdog_ms: Option<i64>) -> Result<()> {
+    let fd = channel.as_raw_fd();
+    let cannot = "examine the channel to the parent";
+    let identity = load::identity(fd).or_cannot(cannot)?;
+    let channel = Kept::known(file::owned(fd).or_cannot(cannot)?, identity);
     *WORKER.lock() = Some(Worker { channel, watchdog_ms, generation: generation() });
     Ok(())
 }

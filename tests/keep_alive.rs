@@ -3,19 +3,20 @@
 mod common;
 
 use std::{
+    collections::HashMap,
     fs,
     io::{Read, Write},
     net::TcpStream,
     os::unix::fs::PermissionsExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::Command,
     time::{Duration, Instant},
 };
 
 use common::{
     Child, Daemon, Folder, command, example, fail_with, foreground::Foreground, has_ended_within,
-    is_locked, is_root, manager::Manager, passes, port, program, read, skip, status_of, succeed,
-    until,
+    is_locked, is_root, manager::Manager, passes, port, program, read, run, skip, status_of,
+    succeed, test_with, text, until,
 };
 use nix::sys::signal::Signal;
 
@@ -324,3 +325,87 @@ fn finger_server_reads_plans_without_any_right_to_them() {
     daemon.stop();
     assert!(!pidfile.exists());
 }
+
+/// Its output, how it ended, and whether nobody is left.
+fn with_fault(folder: &Folder, program: &Path, fault: &[&str]) -> Result<Option<i32>, String> {
+    let mut command = Command::new("strace");
+    command.args(["-qq", "-o", "trace"]).args(fault).arg(program).current_dir(folder);
+    let output = run(&mut command); // which panics where it hangs
+    let is_left = |pid: &i32| {
+        let path = fs::read_link(format!("/proc/{pid}/exe"));
+        path.is_ok_and(|path| path == program)
+    };
+    let pids = || -> Vec<i32> {
+        let processes = fs::read_dir("/proc").unwrap();
+        processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect()
+    };
+    let (said, why) = (text(&output.stdout), text(&output.stderr));
+    let status = output.status.code();
+    let is_right = match status {
+        // The other, where what failed is the sending of that.
+        Some(0) => ["answered", "the worker exited with status 9"]
+            .iter()
+            .any(|why| said == format!("{why}; given up after 2 restarts within 60000 ms\n")),
+        Some(1) => why.starts_with("fault_keep_alive: ") && why.len() > 30,
+        _ => false,
+    };
+    until("nobody is left", || !pids().iter().any(is_left));
+    if is_right { Ok(status) } else { Err(format!("{fault:?}: {status:?}: {said:?} {why:?}")) }
+}
+
+#[test]
+fn whatever_fails_it_is_kept_alive_or_it_is_said_why_not() {
+    if !test_with().is_empty() {
+        return; // strace would show the tool's calls
+    }
+    let folder = Folder::new();
+    let program = program(&folder, "fault_keep_alive");
+    assert_eq!(with_fault(&folder, &program, &["-f"]), Ok(Some(0)));
+    let trace = read(&folder.path("trace"));
+    let (mut counts, mut is_marked) = (HashMap::<_, usize>::new(), false);
+    let mut faults = Vec::new();
+    let main = trace.split(' ').next().unwrap();
+    for line in trace.lines() {
+        let (pid, line) = line.split_once(' ').unwrap();
+        let name = line.trim().split('(').next().unwrap();
+        let is_call = line.contains('(') && !name.contains(['<', '+', '-', ' ']);
+        let is_left_out = ["exit_group", "close", "write", "rt_sigreturn"].contains(&name);
+        is_marked |= line.contains("close(-1000001");
+        if !is_call || is_left_out || name.starts_with("get") {
+            continue;
+        }
+        let count = counts.entry((pid, name)).or_insert(0);
+        *count += 1;
+        // What the loader does not call: else the same number would hit it first.
+        let is_loaders = counts.get(&(main, name)).is_some_and(|_| pid != main)
+            && trace.split("close(-1000001").next().unwrap().contains(&format!("{name}("));
+        if is_marked && !is_loaders {
+            let count = counts[&(pid, name)];
+            faults.push((pid == main, name, count));
+        }
+    }
+    assert!(faults.len() > 25, "{faults:?}");
+    let (mut wrong, mut complete) = (Vec::new(), 0);
+    for (is_main, name, count) in &faults {
+        for errno in ["ENOMEM", "EPERM", "EAGAIN", "EINTR"] {
+            for from_here_on in ["", "+"] {
+                let is_to_be_repeated = ["EINTR", "EAGAIN"].contains(&errno);
+                // What is to be repeated for ever is repeated for ever.
+                if is_to_be_repeated && (from_here_on == "+" || !CAN_BE_REPEATED.contains(name)) {
+                    continue;
+                }
+                let fault = format!("inject={name}:error={errno}:when={count}{from_here_on}");
+                let fault: Vec<_> =
+                    ["-e", &fault].into_iter().chain((!is_main).then_some("-f")).collect();
+                match with_fault(&folder, &program, &fault) {
+                    Ok(status) => complete += usize::from(status == Some(0)),
+                    Err(why) => wrong.push(why),
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(complete > 20, "{complete} of {}", faults.len());
+}
+
+const CAN_BE_REPEATED: [&str; 5] = ["poll", "read", "recvmsg", "sendmsg", "waitid"];

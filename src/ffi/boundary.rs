@@ -59,8 +59,9 @@ pub fn undisturbed(call: impl FnOnce()) {
     Errno::set_raw(errno_before);
 }
 
+/// What `rsd_last_error` tells from now on.
 #[inline(never)]
-fn note(error: &Error) {
+pub fn note(error: &Error) {
     let told = error::told(error);
     thread::with_own(|own| {
         text::join(&mut own.given, &[told.as_bytes(), b"\0"]);

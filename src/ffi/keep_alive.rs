@@ -95,7 +95,7 @@ pub struct rsd_keep_alive_options {
 /// @param options  RSD_KEEP_ALIVE(...), or a struct whose size member is set; NULL: all defaults
 /// @return         RSD_IS_WORKER in each worker. In the parent, when all is over, the status with which main() is to
 ///                 return, 0 to 255: that of the worker; 0, if a signal that asked it to end has ended it; 128 and the
-///                 signal that has killed it otherwise. Or -1 with errno set, and no worker was started:
+///                 signal that has killed it otherwise; rsd_last_error() has why, if it was given up. Or -1 with errno set, and no worker was started:
 ///                 EINVAL    max_restarts is less than -1, or options lacks its size
 ///                 E2BIG     the options are of a newer version than this library
 ///                 EALREADY  this process is a worker
@@ -112,7 +112,10 @@ pub unsafe extern "C" fn rsd_keep_alive(options: *const rsd_keep_alive_options) 
         let answer = |request: &[u8], reply: &mut [u8]| answer(&given, request, reply);
         match keep_alive::keep_alive(&options, &answer)? {
             Side::Worker => Ok(RSD_IS_WORKER),
-            Side::Parent(status) => Ok(status & 0xff),
+            Side::Parent(status, why) => {
+                why.as_ref().map(boundary::note);
+                Ok(status & 0xff)
+            }
         }
     })
 }

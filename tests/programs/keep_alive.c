@@ -163,7 +163,7 @@ static void statuses(void)
     status = rsd_keep_alive(RSD_KEEP_ALIVE(.max_restarts = 1, .delay_ms = 1));
     if (status == RSD_IS_WORKER)
         exit(3);
-    check(status == 3 && strstr(rsd_last_error(), "given up") == NULL);
+    check(status == 3 && strstr(rsd_last_error(), "given up after 1 restarts") != NULL);
     status = rsd_keep_alive(RSD_KEEP_ALIVE(.max_restarts = 1, .delay_ms = 1));
     if (status == RSD_IS_WORKER)
         kill(getpid(), SIGKILL);
