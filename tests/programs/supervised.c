@@ -1,7 +1,8 @@
 /*
  * A daemon for service managers. Its arguments are options, KEY=VALUE, and what it does before it is ready. Then SIGHUP
  * reloads, which a file "bad" in its folder makes fail; SIGUSR1 has it hang; SIGUSR2 has the manager keep a descriptor.
- * "alive=RESTARTS:DELAY:KILL" has a worker do all of this; each does also what stands in the file "next".
+ * "alive=RESTARTS:DELAY:KILL" has a worker do all of this; each does also what stands in the file "next", and
+ * is called "worker-ready" when it is.
  */
 #include <err.h>
 #include <errno.h>
@@ -10,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 static volatile sig_atomic_t shutdown_flag, reload_flag, hang_flag, keep_flag;
@@ -139,6 +141,8 @@ int main(int argc, char *argv[])
     check(rsd_flag_signal(SIGUSR1, &hang_flag, 1), "");
     check(rsd_flag_signal(SIGUSR2, &keep_flag, 1), "");
     check(rsd_ready(), "ready");
+    if (alive != NULL)
+        prctl(PR_SET_NAME, "worker-ready");
     while (!shutdown_flag) {
         if (reload_flag) {
             reload_flag = 0;
