@@ -5,6 +5,8 @@
 # make bench-control the part about the control socket alone
 # make bench-seccomp what a promise costs each system call
 # make bench-sandbox what a whole sandbox costs at the start
+# make bench-notify  what a notification costs, and the loading of the library
+# make bench-upgrade what clients see of an upgrade
 # make bench-deps    installs with apt-get what is only measured
 
 BENCHES   := target/benches
@@ -20,7 +22,7 @@ rm -f $(BENCHES)/$(2)
 $(if $(call bench_has,$(1)),$(BENCH_CC) $(patsubst %,benches/%.c,$(3)) -o $(BENCHES)/$(2) -l$(1))
 endef
 
-.PHONY: bench-loop bench-log bench-control bench-stop bench-seccomp bench-sandbox bench-deps
+.PHONY: bench-loop bench-log bench-control bench-stop bench-seccomp bench-sandbox bench-notify bench-upgrade bench-deps
 
 # Libraries that are measured and not used otherwise. The runners say so of each that is missing.
 BENCH_PACKAGES := liblog4c-dev libseccomp-dev libspdlog-dev
@@ -115,6 +117,23 @@ bench-sandbox: stage
 	    -o $(BENCHES)/sandbox $(BENCH_RSD) $(if $(call bench_has,seccomp),-lseccomp)
 	@echo "$$(uname -srm), $$(nproc) CPUs, load $$(cut -d ' ' -f 1-3 /proc/loadavg)"
 	$(BENCHES)/sandbox
+
+# What a notification costs, and the loading of the library: see notify.c for how to read it.
+bench-notify: stage
+	@mkdir -p $(BENCHES)
+	$(BENCH_CC) benches/load.c -o $(BENCHES)/load -ldl
+	$(CC) -shared -fPIC -x c /dev/null -o $(BENCHES)/empty.so
+	$(BENCH_CC) benches/notify.c benches/measure.c -o $(BENCHES)/notify $(BENCH_RSD) -ldl
+	@echo "$$(uname -srm), $$(nproc) CPUs, load $$(cut -d ' ' -f 1-3 /proc/loadavg)"
+	$(BENCHES)/notify $(BENCHES)/load $(abspath $(BENCHES))/empty.so $(STAGE)/lib/librsdaemon.so.0
+
+# What clients see of an upgrade: see upgrade.c for how to read it.
+bench-upgrade: stage
+	@mkdir -p $(BENCHES)
+	$(BENCH_CC) c-examples/echo_server.c -o $(BENCHES)/echo_server $(BENCH_RSD)
+	$(BENCH_CC) benches/upgrade.c benches/measure.c -o $(BENCHES)/upgrade
+	@echo "$$(uname -srm), $$(nproc) CPUs, load $$(cut -d ' ' -f 1-3 /proc/loadavg)"
+	$(BENCHES)/upgrade $(BENCHES)/echo_server
 
 # Another librsdaemon.so.0 to compare with: the folder where it is.
 OTHER ?=
