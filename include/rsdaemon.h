@@ -1588,6 +1588,8 @@ int daemonize(const char *pidfile);
  *
  * In the foreground there is no fork: the call returns 0 or -1 in the process that called, which
  * after -1 may be half way and must end.
+ * As process 1, the first of a container, SIGTERM and SIGINT end it with status 128 and their number, unless it has
+ * handlers for them (install_signal_flags()): the kernel keeps from process 1 what it has none for.
  *
  * @param options  RSD_OPTIONS(...), or a struct whose size member is set; NULL: all defaults
  * @return         0 in the daemon; -1 in the process that called, with errno set as for daemonize()

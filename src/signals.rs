@@ -110,6 +110,16 @@ fn known(signo: c_int) -> Result<Action> {
     signal::action(signo).or_cannot("handle such a signal")
 }
 
+/// Process 1 is not ended by signals that it has no handler for: by these it is from now on, like any other.
+pub fn end_process_1() -> Result<()> {
+    for signo in [SIGTERM, SIGINT] {
+        if known(signo)?.is_default() {
+            signal::set_action(signo, &Action::end()).or_cannot("have a signal end process 1")?;
+        }
+    }
+    Ok(())
+}
+
 /// All or nothing: after a failure everything is as it was.
 fn claim<const N: usize>(claims: [(c_int, Claim); N]) -> Result<()> {
     let handled = claims.iter().fold(Set::empty(), |set, (signo, _)| set.with(*signo));

@@ -14,6 +14,7 @@ use common::{
     Daemon, Folder, command, fail_with, foreground::Foreground, is_root, manager::Manager, program,
     read, run, skip, succeed, text, until,
 };
+use nix::sys::signal::Signal;
 
 /// tests/programs/supervised.c in the folder of a service.
 struct Rig {
@@ -136,6 +137,24 @@ fn process_1_stays_in_the_foreground_and_ends_on_term() {
     Daemon::of_pid(init).stop();
     unshare.process.wait_end();
     assert!(!rig.folder.path("d.pid").exists());
+}
+
+/// The kernel keeps from process 1 what it has no handler for.
+#[test]
+fn process_1_without_handlers_is_ended_by_term_and_int() {
+    if !is_root() {
+        return skip("needs root for a process namespace");
+    }
+    for (signal, status) in [(Signal::SIGTERM, 143), (Signal::SIGINT, 130)] {
+        let rig = Rig::new();
+        let mut unshare =
+            as_process_1(&rig, "exec PROGRAM foreground=2 log=log pause=1", "ready: 0\n");
+        let [init] = unshare.process.children()[..] else { panic!() };
+        let init = Daemon::of_pid(init);
+        init.signal(signal);
+        init.wait_end();
+        assert_eq!(unshare.wait(), Some(status));
+    }
 }
 
 #[test]

@@ -25,7 +25,7 @@ use crate::{
     pidfile::{self, Held, Place, Style},
     privileges::{self, Target},
     sandbox::Sandbox,
-    sockets, stdio,
+    signals, sockets, stdio,
     sys::{
         file::{self, PathBuffer, Text},
         process::{self, Scope},
@@ -147,6 +147,9 @@ impl<'a> Plan<'a> {
             }
             if self.options.reset_signals {
                 inherited::reset_signals()?;
+            }
+            if getpid().as_raw() == 1 {
+                signals::end_process_1()?;
             }
             if let Some(sandbox) = &mut self.sandbox {
                 sandbox.apply(Scope::Process)?;

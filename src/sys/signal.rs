@@ -15,7 +15,7 @@ use nix::errno::Errno;
 
 use super::{
     check, epoll, file,
-    process::{OfProcess, generation, halves, joined},
+    process::{self, OfProcess, generation, halves, joined},
 };
 
 /// What happens on a signal, as sigaction(2) has it.
@@ -61,6 +61,12 @@ impl Action {
         Action::handled(on_signal, stack | flags, &Set::all())
     }
 
+    /// Ends the process with the status that a shell has for the signal: what the default does where it does something,
+    /// which it does not in process 1.
+    pub fn end() -> Self {
+        Action::handled(on_end, 0, &Set::empty())
+    }
+
     pub fn is_default(&self) -> bool {
         self.0.sa_sigaction == libc::SIG_DFL
     }
@@ -85,6 +91,10 @@ impl Action {
 }
 
 pub type Handler = extern "C" fn(c_int, *const libc::siginfo_t, *mut libc::ucontext_t);
+
+extern "C" fn on_end(signo: c_int, _: *const libc::siginfo_t, _: *mut libc::ucontext_t) {
+    process::exit_now(signo.saturating_add(128))
+}
 
 pub fn has_alternate_stack() -> bool {
     // SAFETY: all zeros is a valid stack_t: a null pointer and integers.

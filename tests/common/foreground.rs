@@ -45,6 +45,12 @@ impl Foreground {
         read(&self.output)
     }
 
+    /// Its status, when it has ended.
+    pub fn wait(&mut self) -> Option<i32> {
+        self.process.wait_end();
+        self.child.wait().unwrap().code()
+    }
+
     pub fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();

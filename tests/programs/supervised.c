@@ -42,7 +42,11 @@ static void prepare(const char *key, const char *value)
         exit(rsd_fail(atoi(value), strchr(value, ':') + 1));
     else if (strcmp(key, "exit") == 0)
         exit(atoi(value));
-    else if (strcmp(key, "kill") == 0)
+    else if (strcmp(key, "pause") == 0) { /* without any handler */
+        check(rsd_ready(), "ready");
+        for (;;)
+            pause();
+    } else if (strcmp(key, "kill") == 0)
         kill(getpid(), atoi(value));
     else if (strcmp(key, "drop") == 0)
         check(rsd_drop_privileges(RSD_PRIVILEGES(.user = value)), "");
