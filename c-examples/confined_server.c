@@ -55,7 +55,8 @@ static void answer(int fd)
 int main(int argc, char *argv[])
 {
     int status = rsd_command(&argc, argv, RSD_COMMAND_OPTIONS(
-        .daemon = RSD_OPTIONS(.name = "confined_server", .pidfile = "confined_server")));
+        .daemon = RSD_OPTIONS(.name = "confined_server", .pidfile = "confined_server",
+                              .foreground = RSD_AUTOMATIC)));
     if (status != RSD_IS_DAEMON)
         return status;
 

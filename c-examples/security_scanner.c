@@ -504,7 +504,8 @@ int main(int argc, char *argv[])
     }
     int status = rsd_command(&argc, argv, RSD_COMMAND_OPTIONS(
         .daemon = RSD_OPTIONS(.name = "security-scanner", .pidfile = "security-scanner",
-                              .user = user, .group = group, .reset_signals = 1),
+                              .user = user, .group = group, .reset_signals = 1,
+                              .foreground = RSD_AUTOMATIC),
         .control = control, .check = check, .check_arg = &is_wrong,
         .usage = "  --group GROUP, --config /FILE, --log /FILE, --control /SOCKET\n"
                  "  --scan FOLDER...  scan once, to stdout"));

@@ -28,7 +28,7 @@ static int do_work(void)
 int main(int argc, char *argv[])
 {
     int status = rsd_command(&argc, argv, RSD_COMMAND_OPTIONS(
-        .daemon = RSD_OPTIONS(.name = "mydaemon", .pidfile = "mydaemon")));
+        .daemon = RSD_OPTIONS(.name = "mydaemon", .pidfile = "mydaemon", .foreground = RSD_AUTOMATIC)));
     if (status != RSD_IS_DAEMON)
         return status;
 

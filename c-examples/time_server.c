@@ -3,7 +3,8 @@
  * socket-activated service, by s6, runit or inetd, and as process 1 of a container. supervisors/ has a unit or script
  * for each. Whoever connects is told the time (RFC 867).
  *
- * usage: time_server [start|stop|restart|reload|status|run] [--pidfile PATH] [--user USER] [--background] [-l ADDRESS]
+ * usage: time_server [start|stop|restart|reload|status|run] [--pidfile PATH] [--user USER] [--background] [--notify-fd FD]
+ *                    [-l ADDRESS]
  *
  * Nothing below asks who has started it.
  */
@@ -34,13 +35,9 @@ static void serve(int client)
 
 int main(int argc, char *argv[])
 {
-    /* s6 tells the number in its own file, the script in this variable. */
-    int notify_fd = 0;
-    rsd_env_int("NOTIFY_FD", 3, 1023, &notify_fd);
     int status = rsd_command(&argc, argv, RSD_COMMAND_OPTIONS(
         .usage = "  -l ADDRESS      where to listen, as 127.0.0.1:13 (the default is port 13)",
-        .daemon = RSD_OPTIONS(.name = "time_server", .pidfile = "time_server",
-                              .foreground = RSD_AUTOMATIC, .notify_fd = notify_fd)));
+        .daemon = RSD_OPTIONS(.name = "time_server", .pidfile = "time_server", .foreground = RSD_AUTOMATIC)));
     if (status != RSD_IS_DAEMON)
         return status;
 

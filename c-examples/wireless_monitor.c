@@ -132,12 +132,12 @@ int main(int argc, char *argv[])
     const char *config = NULL, *wrong;
     /* syslog and the end of the pid file; the rest is for the scans, which cannot have more than this. */
     const char *promises = "stdio rpath wpath cpath unix inet proc exec id";
-    int foreground = 0;
+    int foreground = RSD_AUTOMATIC;
 
     for (int i = 1; i < argc; i++) {
         const char *name = argv[i], *value = i + 1 < argc ? argv[i + 1] : "";
         if (strcmp(name, "--foreground") == 0) {
-            foreground = 1;
+            foreground = RSD_FOREGROUND;
             continue;
         }
         if (strcmp(name, "--config") == 0 && value[0] == '/') /* a daemon works in "/" */
@@ -155,7 +155,7 @@ int main(int argc, char *argv[])
 
     setvbuf(stdout, NULL, _IOLBF, 0);
     if (rsd_daemonize(RSD_OPTIONS(.name = "wireless-monitor", .pidfile = pidfile,
-                                  .log_file = foreground ? NULL : log,
+                                  .log_file = foreground == RSD_FOREGROUND ? NULL : log,
                                   .foreground = foreground, .reset_signals = 1,
                                   .sandbox = RSD_SANDBOX(.best_effort = 1, .promises = promises))) == -1)
         errx(1, "%s", rsd_last_error());

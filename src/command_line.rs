@@ -70,6 +70,10 @@ pub fn run<'a>(
             voice.complain(&[option, b" lacks its value; see --help"]);
             return Some(MISUSED);
         }
+        Err(Wrong::NoDescriptor(text)) => {
+            voice.complain(&[b"no number of a descriptor: ", text.to_bytes(), b"; see --help"]);
+            return Some(MISUSED);
+        }
     };
     if asked.for_help {
         voice.help(options.usage);
@@ -84,6 +88,7 @@ pub fn run<'a>(
     start.name = Some(name);
     start.pidfile = asked.pidfile.or(start.pidfile);
     start.user = asked.user.or(start.user);
+    start.notify_fd = asked.notify_fd.or(start.notify_fd);
     start.detach = match asked.detach {
         _ if word == Word::Run => Detach::Never,
         detach => detach.unwrap_or(start.detach),

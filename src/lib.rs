@@ -36,6 +36,10 @@
 //! `upgrade` plays the launcher of a process that is to take this daemon's place. That finds in `handed` what this one
 //! gives away: `pidfile`, `unix_socket` and `sockets` take it from there, and `daemonize` succeeds instead of forking.
 //!
+//! `keep_alive` is the parent of a worker: it does what a launcher does for `daemonize`, and for as long as the daemon runs.
+//! `worker` is the other side: `daemonize` and `notify` ask it first, and what they would say goes through it to the
+//! parent, by the words of `channel`.
+//!
 //! `promises` stands alone below its ffi; the process that records them writes to the `log`.
 //!
 //! `sandbox` sees `access`, `cgroup`, `confinement`, `limits`, `privileges` and `promises`; `daemonize` and `command` have

@@ -2,7 +2,7 @@
 
 use core::ffi::CStr;
 
-use crate::{detach::Detach, sys::arguments::MainArguments};
+use crate::{detach::Detach, sys::arguments::MainArguments, text};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Word {
@@ -35,12 +35,14 @@ pub struct Asked<'a> {
     pub pidfile: Option<&'a CStr>,
     pub user: Option<&'a CStr>,
     pub detach: Option<Detach>,
+    pub notify_fd: Option<i32>,
     pub for_help: bool,
 }
 
 pub enum Wrong<'a> {
     Unknown(&'a CStr),
     NoValue(&'static [u8]),
+    NoDescriptor(&'a CStr),
 }
 
 impl<'a> Asked<'a> {
@@ -80,6 +82,9 @@ impl<'a> Asked<'a> {
                 asked.pidfile = Some(path);
             } else if let Some(user) = value(b"--user", arguments, index)? {
                 asked.user = Some(user);
+            } else if let Some(number) = value(b"--notify-fd", arguments, index)? {
+                let fd = text::number(number.to_bytes()).and_then(|fd| i32::try_from(fd).ok());
+                asked.notify_fd = Some(fd.filter(|&fd| fd > 2).ok_or(Wrong::NoDescriptor(number))?);
             } else {
                 let is_option = bytes.starts_with(b"-") && bytes != b"-";
                 if !is_option && !may_be_value && asked.word.is_none() {

@@ -28,6 +28,7 @@ const HELP: &[&[u8]] = &[
     b"  --user USER     the user to become",
     b"  --foreground    start without going into the background",
     b"  --background    start in the background, whoever has executed this",
+    b"  --notify-fd FD  where a supervisor (s6) waits until it is ready, from 3 on",
     b"  --help          tell this",
 ];
 

@@ -27,7 +27,7 @@ pub struct rsd_command_options {
     /// sizeof(struct rsd_command_options): how much of it the program knows.
     pub size: usize,
     /// How the daemon is started, as for rsd_daemonize(): RSD_OPTIONS(...). Its pidfile is needed; --pidfile,
-    /// --user and --foreground take precedence over what stands there. Its name stands in front of
+    /// --user, --foreground, --background and --notify-fd take precedence over what stands there. Its name stands in front of
     /// each line that is written; NULL: what was executed, without its folder.
     pub daemon: *const rsd_options,
     /// The control socket that the daemon opens (rsd_open_control()), for reload and status; NULL: none.
@@ -71,6 +71,8 @@ pub struct rsd_command_options {
 ///     --user USER      another user to become
 ///     --foreground     start without going into the background
 ///     --background     start in the background, also where foreground = RSD_AUTOMATIC would not
+///     --notify-fd FD   the descriptor on which a supervisor waits, as of rsd_options.notify_fd; for s6, what stands in
+///                      its file notification-fd
 ///     --help           tell all this
 ///
 /// They are taken out of argv, and argc is made less. The rest stays in its order for the program; an
