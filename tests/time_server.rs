@@ -1,4 +1,4 @@
-//! c-examples/time_server.c as each supervisor has it, by its own units and scripts in c-examples/supervisors.
+//! c-examples/time_server.c as each supervisor has it, by the units and scripts that c-examples/supervisors/write.sh writes.
 
 mod common;
 
@@ -23,12 +23,18 @@ fn assert_serves(stream: std::io::Result<TcpStream>) {
     assert!(time.ends_with("\r\n") && time.contains(", 20"), "{time}");
 }
 
-/// A file of c-examples/supervisors, with a program that stands here.
+/// A file that c-examples/supervisors/write.sh writes, with a program that stands here.
 fn adapted(path: &str, program: &Path) -> String {
-    let file = root().join("c-examples/supervisors").join(path);
-    let content = fs::read_to_string(&file).unwrap_or_else(|e| panic!("{file:?}: {e}"));
+    let content = written(path);
     assert!(content.contains("/usr/local/bin/time_server"), "{content}");
     content.replace("/usr/local/bin/time_server", program.to_str().unwrap())
+}
+
+fn written(path: &str) -> String {
+    let folder = Folder::new();
+    let script = root().join("c-examples/supervisors/write.sh");
+    succeed(Command::new("sh").arg(script).arg("time_server").arg(folder.as_ref()));
+    read(&folder.path(path))
 }
 
 struct Rig {
@@ -113,8 +119,8 @@ fn s6_waits_until_it_is_ready() {
     }
     let rig = Rig::new();
     rig.script("s6/time_server/run", "service/run");
-    let number = root().join("c-examples/supervisors/s6/time_server/notification-fd");
-    fs::copy(number, rig.folder.path("service/notification-fd")).unwrap();
+    let number = written("s6/time_server/notification-fd");
+    fs::write(rig.folder.path("service/notification-fd"), number).unwrap();
     let service = rig.folder.path("service");
     let supervise = common::Child::start(
         Command::new("s6-supervise").arg(&service).env("ASAN_OPTIONS", "detect_leaks=0"),
@@ -189,9 +195,7 @@ impl Service {
                 .replace("PrivateDevices=yes\n", "")
                 .replace("[Unit]", "[Unit]\nDefaultDependencies=no")
                 .replace("[Service]", &service),
-            false => fs::read_to_string(root().join("c-examples/supervisors").join(unit))
-                .unwrap()
-                .replace("[Unit]", "[Unit]\nDefaultDependencies=no"),
+            false => written(unit).replace("[Unit]", "[Unit]\nDefaultDependencies=no"),
         };
         let units: Vec<_> = units.iter().map(|unit| (*unit, adapted(unit))).collect();
         let named: Vec<_> = units.iter().map(|(name, unit)| (*name, unit.as_str())).collect();
