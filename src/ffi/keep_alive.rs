@@ -77,7 +77,8 @@ pub struct rsd_keep_alive_options {
 /// stay open over a crash, and the log, which tells of each. The call returns in each worker, a forked child. Meanwhile
 /// this process is its parent, stays the daemon that everybody sees, and does nothing but this:
 ///
-/// - It passes on signals that it is sent (not those from a terminal, which the worker gets itself).
+/// - It passes on signals that it is sent (not those from a terminal, which the worker gets itself). In a pause there is
+///   nobody to have them: only those that end the daemon count.
 /// - What the worker says by rsd_ready(), rsd_fail(), rsd_status(), rsd_notify() and for reloads and the watchdog it
 ///   tells the launcher and the service manager.
 /// - A worker that ends with status 0, or after SIGTERM, SIGINT, SIGQUIT or SIGABRT came, is the end of the daemon. One that ends
