@@ -468,7 +468,7 @@ fn who_is_no_daemon_or_has_a_supervisor_that_is_not_told_is_refused() {
 /// As fast as they go, with clients all the time: each is answered.
 #[test]
 fn nobody_is_refused_while_it_is_upgraded_again_and_again() {
-    let count = if test_with().is_empty() { 1000 } else { 20 };
+    let count = if test_with().is_empty() { 2000 } else { 20 };
     let rig = Rig::new();
     let mut daemon = rig.start(&[]);
     let (is_over, answers) = (AtomicBool::new(false), AtomicU32::new(0));
