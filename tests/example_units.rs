@@ -94,9 +94,15 @@ impl Rig {
         Some(Rig { folder, program, example: which, arguments, pidfile })
     }
 
+    /// A file that was written, with a port of this test.
+    fn written(&self, path: &str) -> String {
+        let port = format!("127.0.0.1 {}", port());
+        read(&self.folder.path("written").join(path)).replace("0.0.0.0 80", &port)
+    }
+
     /// A script, executable at this place, with our program and arguments, and with all its paths in the folder.
     fn script(&self, path: &str, to: &str) -> PathBuf {
-        let mut content = read(&self.folder.path("written").join(path));
+        let mut content = self.written(path);
         for place in ["/run/", "/var/"] {
             let own = self.folder.path("root").display().to_string() + place;
             content = content
@@ -134,7 +140,7 @@ impl Rig {
 
     /// A unit, with the program and arguments of this test.
     fn unit(&self, name: &str) -> String {
-        let content = read(&self.folder.path("written").join(name));
+        let content = self.written(name);
         let installed = format!("/usr/local/bin/{}", self.example.name);
         let places = [self.folder.as_ref(), &prefix()].map(|path| path.display().to_string());
         let service = format!(

@@ -38,6 +38,11 @@ fn parent_leaves_as_its_worker_did() {
     passes("keep_alive", &["sigchld-is-ignored"]);
 }
 
+#[test]
+fn what_a_terminal_sends_reaches_the_worker_once() {
+    passes("keep_alive", &["terminal"]);
+}
+
 /// tests/programs/supervised.c with a worker.
 struct Rig {
     folder: Folder,

@@ -465,6 +465,25 @@ fn who_is_no_daemon_or_has_a_supervisor_that_is_not_told_is_refused() {
     daemon.process.stop();
 }
 
+#[test]
+fn process_1_is_refused() {
+    if !is_root() {
+        return skip("needs root for a process namespace");
+    }
+    let rig = Rig::new();
+    let program = command(&rig.program);
+    let mut unshare = Command::new("unshare");
+    unshare.args(["--pid", "--fork", "--mount-proc", "--kill-child"]);
+    unshare.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    unshare.arg(program.get_program()).args(program.get_args()).current_dir(&rig.folder);
+    unshare.args(["foreground=1", "pidfile=./d.pid", "control=./d.ctl"]);
+    let unshare = Foreground::start(&rig.folder, &mut unshare, "");
+    until("it serves", || rig.log().contains("serves as 1"));
+    let said = Client::new(&rig.folder.path("d.ctl")).ask("upgrade");
+    assert!(said.end.starts_with("error cannot upgrade: this is process 1"), "{said:?}");
+    unshare.kill();
+}
+
 /// As fast as they go, with clients all the time: each is answered.
 #[test]
 fn nobody_is_refused_while_it_is_upgraded_again_and_again() {

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 
 /* Answers "echo TEXT", "open PATH", "refuse", "silent", "too long" and "pid". */
 static int answer(const void *request, size_t length, void *to, int *fd, void *arg)
@@ -178,6 +179,34 @@ static void statuses(void)
     check(waitpid(-1, NULL, 0) == -1 && errno == ECHILD);
 }
 
+/* What the terminal sends reaches the worker once. */
+static void terminal(void)
+{
+    static volatile sig_atomic_t flag;
+    int master = posix_openpt(O_RDWR | O_NOCTTY), ready[2], status = -1;
+    char byte;
+    check(master != -1 && grantpt(master) == 0 && unlockpt(master) == 0 && pipe(ready) == 0);
+    pid_t child = fork();
+    if (child == 0) {
+        int slave = open(ptsname(master), O_RDWR);
+        check(setsid() != -1 && slave != -1 && ioctl(slave, TIOCSCTTY, 0) == 0);
+        status = rsd_keep_alive(NULL);
+        if (status != RSD_IS_WORKER)
+            _exit(status);
+        struct rsd_signal_info told;
+        memset(&told, 0, sizeof told);
+        told.size = sizeof told;
+        check(rsd_flag_signal(SIGINT, &flag, 1) == 0 && write(ready[1], "r", 1) == 1);
+        check(rsd_wait(LONG_MS) == RSD_SIGNAL_ARRIVED && flag);
+        usleep(200000); /* for another one */
+        check(rsd_next_signal(&told) == 1 && told.signo == SIGINT && told.count == 1);
+        _exit(0);
+    }
+    check(read(ready[0], &byte, 1) == 1);
+    check(write(master, "\3", 1) == 1);
+    check(waitpid(child, &status, 0) == child && status == 0);
+}
+
 /* Of a process that waits for no children by itself. */
 static void sigchld_is_ignored(void)
 {
@@ -198,6 +227,7 @@ int main(int argc, char *argv[])
         { "is-refused", is_refused },
         { "statuses", statuses },
         { "sigchld-is-ignored", sigchld_is_ignored },
+        { "terminal", terminal },
         { NULL, NULL },
     };
     return run_case(cases, argc, argv);
