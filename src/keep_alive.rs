@@ -58,6 +58,8 @@ pub enum Side {
 
 /// What stops a program from the terminal is left to do so.
 const JOB_CONTROL: [i32; 4] = [libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU, libc::SIGCONT];
+/// How many messages of the worker are heard before signals are looked for.
+const AT_ONCE: usize = 32;
 /// What asks a daemon to end. SIGABRT: the watchdog of systemd.
 const ENDING: [i32; 4] = [libc::SIGTERM, libc::SIGINT, libc::SIGQUIT, libc::SIGABRT];
 
@@ -245,7 +247,8 @@ impl Parent<'_> {
                 Err(_) => Some(End::Exited(1)),
             };
             if let Some(end) = end {
-                self.hear(&mut worker);
+                // What fits into a socket.
+                (0..AT_ONCE).for_each(|_| self.hear(&mut worker));
                 return How { end, said: worker.gave_up };
             }
             if getpid().as_raw() == 1 {
@@ -279,11 +282,12 @@ impl Parent<'_> {
         }
     }
 
-    /// All that it has said.
+    /// What it has said, but no more at once: it may not keep its parent from all else.
     fn hear(&mut self, worker: &mut Worker) {
         let mut message = Message::new();
-        while let Some(channel) = &worker.channel {
-            let mut fds: [Option<OwnedFd>; 8] = [const { None }; 8];
+        for _ in 0..AT_ONCE {
+            let Some(channel) = &worker.channel else { return };
+            let mut fds = [const { None }; notify::FDS_MAX];
             let mut places = fds.iter_mut();
             let mut take = |fd| {
                 if let Some(place) = places.next() {
@@ -306,19 +310,9 @@ impl Parent<'_> {
                 Some(Word::GaveUp { status, text }) => {
                     let mut line = Line::new();
                     line.push(text);
-                    worker.gave_up = Some((status, line));
+                    worker.gave_up = Some((status.clamp(1, 255), line));
                 }
-                Some(Word::Tell(lines)) => {
-                    let numbers =
-                        fds.each_ref().map(|fd| fd.as_ref().map_or(-1, AsRawFd::as_raw_fd));
-                    let count = numbers.iter().filter(|&&fd| fd >= 0).count();
-                    match numbers.get(..count).unwrap_or_default() {
-                        [] => notify::mention(&[lines]),
-                        numbers => {
-                            let _ = notify::tell_with(&[lines], numbers);
-                        }
-                    }
-                }
+                Some(Word::Tell(lines)) => pass_on(lines, &fds),
                 Some(Word::Ask(request)) => {
                     let mut reply = [0; MESSAGE_MAX];
                     let answered = (self.answer)(request, &mut reply);
@@ -410,6 +404,22 @@ impl Parent<'_> {
 struct How {
     end: End,
     said: Option<(i32, Line)>,
+}
+
+/// Tells the service manager, but not who the main process is.
+fn pass_on(lines: &[u8], fds: &[Option<OwnedFd>]) {
+    if lines.split(|&byte| byte == b'\n').any(|line| line.starts_with(b"MAINPID")) {
+        return;
+    }
+    let mut numbers = [-1; notify::FDS_MAX];
+    let open = fds.iter().flatten();
+    let count = numbers.iter_mut().zip(open).map(|(number, fd)| *number = fd.as_raw_fd()).count();
+    match numbers.get(..count).unwrap_or_default() {
+        [] => notify::mention(&[lines]),
+        numbers => {
+            let _ = notify::tell_with(&[lines], numbers);
+        }
+    }
 }
 
 fn give_up(status: i32, why: &Line) -> Side {

@@ -237,7 +237,14 @@ fn worker_ends_with_its_parent_and_nobody_else_starts_before() {
 #[test]
 fn service_manager_is_told_by_the_parent_what_the_worker_says() {
     let manager = Manager::new();
-    let arguments = ["foreground=1", ALIVE, "status=serving", "notify=X_ANY=1", "barrier=5000"];
+    let arguments = [
+        "foreground=1",
+        ALIVE,
+        "status=serving",
+        "notify=MAINPID=1",
+        "notify=X_ANY=1",
+        "barrier=5000",
+    ];
     let mut command = manager.command(&arguments);
     // Of each message, who has sent it: systemd listens to the main process alone.
     nix::sys::socket::setsockopt(&manager.socket, nix::sys::socket::sockopt::PassCred, &true)

@@ -80,7 +80,7 @@ pub struct rsd_keep_alive_options {
 /// - It passes on signals that it is sent (not those from a terminal, which the worker gets itself). In a pause there is
 ///   nobody to have them: only those that end the daemon count.
 /// - What the worker says by rsd_ready(), rsd_fail(), rsd_status(), rsd_notify() and for reloads and the watchdog it
-///   tells the launcher and the service manager.
+///   tells the launcher and the service manager, but for MAINPID.
 /// - A worker that ends with status 0, or after SIGTERM, SIGINT, SIGQUIT or SIGABRT came, is the end of the daemon. One that ends
 ///   in another way is started again after a pause; after too many restarts the daemon gives up, as by rsd_fail().
 ///   One that ends before the daemon was ever ready is a start that has failed.
