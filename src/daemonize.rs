@@ -197,6 +197,15 @@ fn refuse_to_fork(allow_threads: bool) -> Result<()> {
     Ok(())
 }
 
+/// Who is ready at once would let go of the sockets of the daemon before, and of the locks of their files.
+fn refuse_to_lose() -> Result<()> {
+    let why: &[u8] = b"daemonize() is ready before it can take over sockets: use rsd_daemonize() and rsd_ready()";
+    match handed::has_more() {
+        true => Err(Error::new(Errno::ENOTSUP, &[why])),
+        false => Ok(()),
+    }
+}
+
 /// In the new process: becomes the daemon or tells the launcher why not, and ends.
 #[inline(never)]
 fn start_daemon(
@@ -226,7 +235,7 @@ fn start_daemon(
             if !is_ready_at_once {
                 return;
             }
-            match ready() {
+            match refuse_to_lose().and_then(|()| ready()) {
                 Ok(()) => return,
                 Err(error) => state::give_up(&Word::Failed(error)),
             };

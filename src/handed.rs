@@ -118,6 +118,11 @@ pub fn channel() -> Option<OwnedFd> {
     with(|handed| handed.channel.take())
 }
 
+/// Whether there is something that nobody has asked for yet.
+pub fn has_more() -> bool {
+    with(|handed| handed.fds.iter().any(|(_, fd)| fd.is_some()).then_some(())).is_some()
+}
+
 /// How the daemon runs that this process was started to succeed, if it was.
 pub fn is_foreground() -> Option<bool> {
     with(|handed| Some(handed.is_foreground))

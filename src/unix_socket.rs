@@ -118,7 +118,7 @@ pub fn bind(
     let lock = Held::new(lock_place, lock)?;
     let fd = socket.unchecked().ok_or(Error(Errno::EBADF));
     let bound = fd.and_then(|fd| match is_handed {
-        true => finish(&place, fd, permissions, backlog),
+        true => finish(&place, fd, permissions, backlog, permissions.uid),
         false => bind_locked(&place, fd, permissions, backlog),
     });
     match bound {
@@ -159,25 +159,26 @@ fn bind_locked(
         Err(Errno::EADDRINUSE) => return Err(served(place)),
         bound => bound.map_err(place.cannot("bind"))?,
     }
-    let made = finish(place, socket, permissions, backlog);
+    let made = finish(place, socket, permissions, backlog, geteuid());
     if made.is_err_and(|error| error.0 != Errno::ESTALE) {
         let _ = place.unlink();
     }
     made
 }
 
-/// Mode and owner are set on the very file that was bound, and only then somebody can connect.
+/// Mode and owner are set on the very file that was bound, which is still this user's, and only then somebody can connect.
 fn finish(
     place: &Place,
     socket: BorrowedFd,
     permissions: &Permissions,
     backlog: Option<i32>,
+    owner_until_now: Uid,
 ) -> Result<Identity> {
     let path = OFlag::O_PATH | OFlag::O_NOFOLLOW;
     let bound = file::open_at(place.at(), place.name(), path, Mode::empty())
         .map_err(place.cannot("open"))?;
     let stat = file::fstat(bound.as_fd()).map_err(place.cannot("examine"))?;
-    if file::kind(&stat) != SFlag::S_IFSOCK || stat.st_uid != geteuid().as_raw() {
+    if file::kind(&stat) != SFlag::S_IFSOCK || stat.st_uid != owner_until_now.as_raw() {
         return Err(pidfile::refused(Errno::ESTALE, place.shown(), b"it was replaced meanwhile"));
     }
     if Mode::from_bits_truncate(stat.st_mode) & all_permissions() != permissions.mode {

@@ -127,7 +127,8 @@ impl Rig {
 #[test]
 fn a_new_start_takes_over_by_signal_and_by_command() {
     let rig = Rig::new();
-    let first = rig.start(&[]);
+    // Who may give a socket to somebody else has to find it again.
+    let first = rig.start(if is_root() { &["owner=nobody"] } else { &[] });
     rig.assert_served_by(&first);
     first.signal(Signal::SIGUSR2);
     let second = rig.successor(first);
@@ -159,6 +160,33 @@ fn what_is_not_asked_for_again_is_given_up() {
     second.stop();
     rig.assert_nothing_left();
     assert!(!is_locked(&other));
+}
+
+/// daemonize() is ready at once, before a program has asked for its sockets.
+#[test]
+fn a_new_start_that_would_lose_sockets_is_refused() {
+    let rig = Rig::new();
+    let daemon = rig.start(&["at-once=1"]);
+    daemon.signal(Signal::SIGUSR2);
+    let why = "daemonize() is ready before it can take over sockets";
+    until("it is refused", || rig.log().contains(why));
+    rig.assert_served_by(&daemon);
+    daemon.stop();
+    rig.assert_nothing_left();
+
+    // Without any there is nothing to lose.
+    let mut start = command(&rig.program);
+    start.args(["at-once=1", "pidfile=./d.pid"]).current_dir(&rig.folder);
+    succeed(&mut start);
+    let daemon = rig.daemon();
+    until("it serves", || rig.log().contains(&format!("serves as {}", daemon.pid)));
+    daemon.signal(Signal::SIGUSR2);
+    daemon.wait_end();
+    let next = rig.daemon();
+    assert_ne!(next.pid, daemon.pid);
+    assert!(is_locked(&rig.pidfile()));
+    next.stop();
+    rig.assert_nothing_left();
 }
 
 /// It has no rights to come back to: it runs as the user that the old one has become.

@@ -30,7 +30,8 @@ use crate::{
 /// The pid changes, so this is for the background, and for the foreground under a manager that is told of it
 /// (systemd); under s6, runit and as process 1 of a container the supervisor restarts the service instead. A new
 /// process has only the rights that this one has kept: after rsd_drop_privileges() or rsd_sandbox() it must need no others.
-/// A program that closes descriptors that it does not know, before it calls this library, cannot take over.
+/// A program that closes descriptors that it does not know, before it calls this library, cannot take over; one that calls
+/// daemonize(), which is ready at once, only what it has asked for before.
 ///
 /// The callback of a control command may call it, and answers before this process ends: see c-examples/echo_server.c.
 ///

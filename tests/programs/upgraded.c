@@ -71,7 +71,9 @@ static void misbehave(const char *how)
 int main(int argc, char *argv[])
 {
     struct rsd_options options = { .size = sizeof options, .directory = ".", .name = "upgraded" };
-    const char *port = NULL, *path = NULL, *name = NULL, *control = NULL, *locked = NULL;
+    const char *port = NULL, *path = NULL, *name = NULL, *control = NULL, *locked = NULL, *owner = NULL;
+    char here[4096];
+    int is_ready_at_once = 0;
     char next[256] = "";
     FILE *file = fopen("next", "r");
 
@@ -93,6 +95,10 @@ int main(int argc, char *argv[])
             port = value;
         else if (strncmp(argv[i], "path=", 5) == 0)
             path = strncmp(next, "path=", 5) == 0 ? next + 5 : value;
+        else if (strncmp(argv[i], "owner=", 6) == 0)
+            owner = value;
+        else if (strncmp(argv[i], "at-once=", 8) == 0)
+            is_ready_at_once = atoi(value);
         else if (strncmp(argv[i], "named=", 6) == 0)
             name = value;
         else if (strncmp(argv[i], "control=", 8) == 0)
@@ -100,11 +106,12 @@ int main(int argc, char *argv[])
     }
     if (locked != NULL)
         check(rsd_lock_pidfile(locked) != -1);
-    if (rsd_daemonize(&options) == -1) {
+    check(getcwd(here, sizeof here) != NULL);
+    if ((is_ready_at_once ? daemonize(options.pidfile) : rsd_daemonize(&options)) == -1) {
         fprintf(stderr, "%s\n", rsd_last_error());
         return 1;
     }
-    check(rsd_open_log(RSD_LOG_OPTIONS(.file = "log")) == 0);
+    check(chdir(here) == 0 && rsd_open_log(RSD_LOG_OPTIONS(.file = "log")) == 0);
     misbehave(next);
     struct pollfd polled[3] = { { .fd = -1 }, { .fd = -1 }, { .fd = -1, .events = POLLIN } };
     const char *addresses[2] = { port, path };
@@ -112,7 +119,7 @@ int main(int argc, char *argv[])
         polled[i].events = POLLIN;
         if (addresses[i] != NULL
             && (polled[i].fd = rsd_listen(RSD_SOCKET(.name = i == 1 ? name : NULL, .address = addresses[i],
-                                                     .backlog = 1000))) == -1)
+                                                     .owner = i == 1 ? owner : NULL, .backlog = 1000))) == -1)
             return rsd_fail(1, rsd_last_error());
     }
     if (control != NULL
