@@ -103,12 +103,13 @@ impl Rig {
     /// A script, executable at this place, with our program and arguments, and with all its paths in the folder.
     fn script(&self, path: &str, to: &str) -> PathBuf {
         let mut content = self.written(path);
-        for place in ["/run/", "/var/"] {
-            let own = self.folder.path("root").display().to_string() + place;
-            content = content
-                .replace(&format!(" {place}"), &format!(" {own}"))
-                .replace(&format!("={place}"), &format!("={own}"));
+        for before in [" ", "="] {
+            for place in ["/run/", "/var/"] {
+                let (old, new) = (format!("{before}{place}"), format!("{before}ROOT{place}"));
+                content = content.replace(&old, &new);
+            }
         }
+        let content = content.replace("ROOT", self.folder.path("root").to_str().unwrap());
         // start-stop-daemon(8) looks for the very program.
         let is_sought = content.contains("start-stop-daemon");
         let more = format!("-- {} --pidfile", self.arguments);
