@@ -2143,6 +2143,8 @@ int rsd_wait(int ms);
  * parent keeps all of it. Signals stay flagged, and count anew. Without this call a child may use
  * the library, too: the main loop is made anew when it is first used.
  *
+ * In a worker of rsd_keep_alive() it changes nothing: it has made its own already, and shares the lock.
+ *
  * @return  0, also in a process that is no forked child
  *
  * Not thread-safe: call it while the child has one thread. Not async-signal-safe. Since 0.1.

@@ -234,6 +234,22 @@ fn worker_ends_with_its_parent_and_nobody_else_starts_before() {
     }
 }
 
+/// As programs do that fork workers of their own.
+#[test]
+fn worker_that_says_it_was_forked_still_shares_the_lock() {
+    let rig = Rig::new();
+    let daemon = rig.start(&[ALIVE, "foreground=0", "after-fork=1"]);
+    let worker = worker(&daemon);
+    // The file was made without a name, where that can be.
+    let is_lock = |fd: &(i32, String)| fd.1.contains("/#") || fd.1.contains("d.pid");
+    let locks =
+        |process: &Daemon| -> Vec<_> { process.fds().into_iter().filter(is_lock).collect() };
+    assert_eq!(locks(&daemon).len(), 1);
+    assert_eq!(locks(&worker), locks(&daemon));
+    daemon.stop();
+    rig.assert_nothing_left();
+}
+
 #[test]
 fn service_manager_is_told_by_the_parent_what_the_worker_says() {
     let manager = Manager::new();

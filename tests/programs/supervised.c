@@ -48,6 +48,8 @@ static void prepare(const char *key, const char *value)
             pause();
     } else if (strcmp(key, "kill") == 0)
         kill(getpid(), atoi(value));
+    else if (strcmp(key, "after-fork") == 0)
+        check(rsd_after_fork(), "");
     else if (strcmp(key, "drop") == 0)
         check(rsd_drop_privileges(RSD_PRIVILEGES(.user = value)), "");
     else if (strcmp(key, "orphan") == 0 && fork() == 0)
