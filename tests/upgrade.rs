@@ -166,7 +166,11 @@ fn what_is_not_asked_for_again_is_given_up() {
 #[test]
 fn a_new_start_that_would_lose_sockets_is_refused() {
     let rig = Rig::new();
+    // daemonize() is ready before the program has its handlers.
+    let serves =
+        |pid: i32| until("it serves", || rig.log().contains(&format!("serves as {pid}\n")));
     let daemon = rig.start(&["at-once=1"]);
+    serves(daemon.pid);
     daemon.signal(Signal::SIGUSR2);
     let why = "daemonize() is ready before it can take over sockets";
     until("it is refused", || rig.log().contains(why));
@@ -179,12 +183,13 @@ fn a_new_start_that_would_lose_sockets_is_refused() {
     start.args(["at-once=1", "pidfile=./d.pid"]).current_dir(&rig.folder);
     succeed(&mut start);
     let daemon = rig.daemon();
-    until("it serves", || rig.log().contains(&format!("serves as {}", daemon.pid)));
+    serves(daemon.pid);
     daemon.signal(Signal::SIGUSR2);
     daemon.wait_end();
     let next = rig.daemon();
     assert_ne!(next.pid, daemon.pid);
     assert!(is_locked(&rig.pidfile()));
+    serves(next.pid);
     next.stop();
     rig.assert_nothing_left();
 }
