@@ -20,7 +20,7 @@ EXAMPLES := $(patsubst c-examples/%.c,target/examples/%,$(wildcard c-examples/*.
 EXPORTS  := $(shell sed -n 's/^ *\([a-z_]*\);/\1/p' $(MAP))
 DROP_IN  := daemonize install_signal_flags lock_pidfile
 
-.PHONY: all install uninstall header examples demo deps stage test lint bench clean help
+.PHONY: all install uninstall header examples demo deps stage test lint oldest bench clean help
 
 all: $(SHIP)/librsdaemon.a $(SHIP)/$(SHARED)
 
@@ -31,6 +31,7 @@ help:
 	@echo "make examples       build c-examples against the library in the tree"
 	@echo "make demo           run a daemon from start to stop and check each step"
 	@echo "make deps test      install what the tests use (apt), and run them"
+	@echo "make oldest         build and run the examples with the oldest compiler that will do (root, debootstrap)"
 	@echo "make bench          measure against hand-written C and other libraries"
 	@echo "make bench-loop     the main loop alone"
 	@echo "make bench-log      the log alone"
@@ -120,7 +121,7 @@ demo: examples
 stage: all
 	@$(MAKE) --no-print-directory install DESTDIR= PREFIX=$(STAGE) LIBDIR=$(STAGE)/lib >/dev/null
 
-PACKAGES := binutils busybox g++ gcc libbsd-dev libdaemon-dev libevent-dev libglib2.0-dev libyaml-dev logrotate musl-tools nmap pkgconf \
+PACKAGES := binutils busybox debootstrap g++ gcc libbsd-dev libdaemon-dev libevent-dev libglib2.0-dev libyaml-dev logrotate musl-tools nmap pkgconf \
     rsyslog runit s6 strace systemd user-mode-linux util-linux valgrind
 
 deps:
@@ -153,6 +154,21 @@ test: stage examples lint
 	elif [ -n "$$RSDAEMON_TEST_STRICT" ]; then \
 	    echo "valgrind is not installed" >&2; exit 1; \
 	else echo "SKIPPED: valgrind is not installed"; fi
+
+# The library and its examples with the oldest compiler that Cargo.toml names, which is that of Debian 13, in a folder that
+# debootstrap makes. Needs root, and no network but Debian's.
+OLDEST := target/oldest
+
+oldest:
+	cargo fetch --quiet
+	[ -e $(OLDEST)/made ] || { rm -rf $(OLDEST); debootstrap --variant=minbase \
+	    --include=binutils,cargo,gcc,libc6-dev,make trixie $(OLDEST) > target/oldest.log && touch $(OLDEST)/made; }
+	rm -rf $(OLDEST)/source
+	mkdir -p $(OLDEST)/source $(OLDEST)/cargo
+	tar -c --exclude=./target --exclude=./.git . | tar -x -C $(OLDEST)/source
+	unshare --mount --pid --fork --kill-child sh -ec 'cd $(OLDEST); mount -t proc proc proc; mount --bind /dev dev; \
+	    mount --bind "$${CARGO_HOME:-$$HOME/.cargo}" cargo; exec chroot . env -i PATH=/usr/sbin:/usr/bin HOME=/ \
+	    CARGO_HOME=/cargo CARGO_NET_OFFLINE=true CARGO_TERM_COLOR=never make -C source demo'
 
 -include benches/benches.mk
 

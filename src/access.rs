@@ -2,7 +2,7 @@
 //! process can add to it, and goes to the kernel all at once.
 
 use core::ffi::CStr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::{
     errno::Errno,
@@ -14,7 +14,7 @@ use crate::{
     error::{Error, OrCannot, Result},
     kept::Kept,
     sys::{
-        file::{self, Text},
+        file::{self, OwnedFd, Text},
         landlock::{
             self, BIND_TCP, CONNECT_TCP, EXECUTE, IOCTL_DEV, MAKE_DIR, MAKE_FIFO, MAKE_REG,
             MAKE_SOCK, MAKE_SYM, READ_DIR, READ_FILE, REFER, REMOVE_DIR, REMOVE_FILE, TRUNCATE,

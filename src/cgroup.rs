@@ -5,13 +5,14 @@ mod limits;
 mod mounts;
 
 use core::ffi::CStr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 
 use nix::errno::Errno;
 
 use crate::{
     error::{self, Error, OrCannot, Result},
     sys::{
+        file::OwnedFd,
         kernel_file::{self, Content},
         memory::Buffer,
     },

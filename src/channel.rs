@@ -1,16 +1,16 @@
 //! What a daemon tells its launcher, and a worker its parent: words, each in one message. A channel that ends
 //! without a word means that the other end is gone.
 
-use std::{
-    io::IoSlice,
-    os::fd::{BorrowedFd, OwnedFd},
-};
+use std::{io::IoSlice, os::fd::BorrowedFd};
 
 use nix::errno::Errno;
 
 use crate::{
     error::{self, Error, OrCannot, Result},
-    sys::{file::above_stdio, socket},
+    sys::{
+        file::{OwnedFd, above_stdio},
+        socket,
+    },
     text,
 };
 

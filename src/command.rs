@@ -4,7 +4,7 @@
 //! The first process of a command is waited for last: until then its number, which is also that of
 //! the group, cannot become somebody else's.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::{
     errno::Errno,
@@ -21,7 +21,8 @@ use crate::{
     signals, stdio,
     sys::{
         callback::Callback,
-        epoll, file,
+        epoll,
+        file::{self, OwnedFd},
         memory::{Bytes, Table},
         process::{self, Arguments, Own, Scope, Wait},
         signal,

@@ -2,7 +2,7 @@
 //! thread's own, and so for a process without other threads.
 
 use core::ffi::CStr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::{
     errno::Errno,
@@ -13,7 +13,8 @@ use nix::{
 use crate::{
     error::{Error, OrCannot, Result},
     sys::{
-        file, kernel_file,
+        file::{self, OwnedFd},
+        kernel_file,
         memory::Buffer,
         process::{self, Scope},
     },

@@ -5,7 +5,7 @@ mod plan;
 mod state;
 
 use core::ffi::CStr;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd};
 
 use nix::{errno::Errno, sys::stat::Mode, unistd::getpid};
 
@@ -26,7 +26,7 @@ use crate::{
     kept::Kept,
     launch::{self, Forks, Launcher, Side, SignalState},
     notify, pidfile, sandbox, sockets,
-    sys::{load::identity, process, signal},
+    sys::{file::OwnedFd, load::identity, process, signal},
     worker,
 };
 

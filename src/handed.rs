@@ -2,7 +2,7 @@
 //! them the channel on which it waits to hear that this one is ready. Meant for the process whose number is told with it.
 
 use std::{
-    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd},
     sync::atomic::{AtomicBool, Ordering::Relaxed},
 };
 
@@ -11,7 +11,7 @@ use nix::sys::stat::{FileStat, SFlag};
 use crate::{
     pidfile,
     sys::{
-        file,
+        file::{self, OwnedFd},
         load::{self, Identity},
         memory::Table,
         process::generation,

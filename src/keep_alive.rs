@@ -2,7 +2,7 @@
 //! everybody else: it has the pid file, passes on signals, and tells the launcher and the service manager what the
 //! worker says of itself.
 
-use std::os::fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, IntoRawFd};
 
 use nix::{errno::Errno, unistd::getpid};
 
@@ -14,7 +14,7 @@ use crate::{
     launch::{self, SignalState},
     log, notify, status,
     sys::{
-        file,
+        file::{self, OwnedFd},
         process::{self, End, Fork, Wait},
         signal::{self, Set},
     },

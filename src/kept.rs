@@ -1,12 +1,12 @@
 //! A descriptor of ours that must survive a program that closes every number it finds, as old
 //! daemons do: what stands on the number is checked before each use, and before it is closed.
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd};
 
 use nix::errno::Errno;
 
 use crate::sys::{
-    file,
+    file::{self, OwnedFd},
     load::{Identity, identity},
 };
 

@@ -1,7 +1,7 @@
 //! The launcher: forks the daemon, waits for its word and leaves with status 0 once it is ready.
 //! Whatever goes wrong until then, it ends what it started and tells why.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::{
     errno::Errno,
@@ -15,7 +15,7 @@ use crate::{
     error::{self, Error, Line, OrCannot, Result},
     notify,
     sys::{
-        file,
+        file::{self, OwnedFd},
         process::{self, End, Fork, Wait},
         signal::{self, Action, How, Set},
     },

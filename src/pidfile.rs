@@ -13,7 +13,7 @@ mod place;
 
 use core::ffi::CStr;
 use std::{
-    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd},
     thread::yield_now,
 };
 
@@ -34,7 +34,7 @@ use crate::{
     handed,
     kept::Kept,
     sys::{
-        file::{self, Lock},
+        file::{self, Lock, OwnedFd},
         load::{self, Identity},
         process::generation,
         retry,

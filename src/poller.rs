@@ -2,13 +2,18 @@
 //! rings, a timer, and the descriptors that other rooms add.
 
 use core::mem::ManuallyDrop;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 pub use crate::sys::epoll::{Interest, Ready};
 use crate::{
     error::{OrCannot, Result},
     kept::Kept,
-    sys::{epoll, file, process::Own, signal},
+    sys::{
+        epoll,
+        file::{self, OwnedFd},
+        process::Own,
+        signal,
+    },
 };
 
 /// What a ready descriptor belongs to. The number is that of an entry in the room's table; it may

@@ -8,7 +8,7 @@ mod table;
 mod words;
 
 use core::ffi::CStr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 
 use nix::{errno::Errno, unistd::getpid};
 
@@ -19,7 +19,7 @@ use self::{
 use crate::{
     error::{Error, OrCannot, Result},
     sys::{
-        file,
+        file::{self, OwnedFd},
         memory::Buffer,
         process::Scope,
         seccomp::{self, Installed},

@@ -2,7 +2,7 @@
 //! same call.
 
 use core::{ffi::CStr, ops::Range};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd};
 
 use nix::{
     errno::Errno,
@@ -15,7 +15,7 @@ use crate::{
     handed,
     kept::Kept,
     sys::{
-        file::{self, PathBuffer},
+        file::{self, OwnedFd, PathBuffer},
         load::{self, Identity},
         memory::{Bytes, Table},
         process::{self, AtExit},

@@ -1,7 +1,7 @@
 //! Descriptors 0, 1 and 2: never closed, and never a file that the program opened.
 
 use core::ffi::CStr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::{
     errno::Errno,
@@ -11,7 +11,7 @@ use nix::{
 
 use crate::{
     error::{Error, OrCannot, Result},
-    sys::file,
+    sys::file::{self, OwnedFd},
 };
 
 const NULL: &CStr = c"/dev/null";

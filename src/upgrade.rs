@@ -5,7 +5,7 @@ use core::{
     ffi::{CStr, c_char, c_int},
     ptr,
 };
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use nix::{
     errno::Errno,
@@ -24,7 +24,7 @@ use crate::{
     launch::{self, Forks, Side},
     log, notify, pidfile, sockets, status,
     sys::{
-        file::{self, Text},
+        file::{self, OwnedFd, Text},
         load,
         memory::{Buffer, Bytes},
         process::{self, Arguments},

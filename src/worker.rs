@@ -1,6 +1,6 @@
 //! A worker of `keep_alive`: what it would tell the launcher and the service manager it tells its parent, which does so.
 
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd};
 
 use nix::errno::Errno;
 
@@ -10,7 +10,12 @@ use crate::{
     error::{Error, OrCannot, Result},
     kept::Kept,
     status,
-    sys::{file, load, process::generation, thread::Mutex},
+    sys::{
+        file::{self, OwnedFd},
+        load,
+        process::generation,
+        thread::Mutex,
+    },
     text,
 };
 

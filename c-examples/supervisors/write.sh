@@ -238,7 +238,7 @@ security_scanner) packages=' libyaml-dev' libraries=' -lyaml' ;;
 esac
 cat > "$folder/Containerfile" <<END
 FROM debian:stable AS build
-RUN apt-get update && apt-get install -y --no-install-recommends binutils cargo gcc libc6-dev make$packages
+RUN apt-get update && apt-get install -y --no-install-recommends binutils ca-certificates cargo gcc libc6-dev make$packages
 COPY . /src
 WORKDIR /src
 RUN make && cc -O2 -Iinclude c-examples/$daemon.c -o /$daemon target/ship/librsdaemon.a$libraries

@@ -1,14 +1,17 @@
 //! Where the mounts of the process show a cgroup.
 
 use core::ffi::CStr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 
 use nix::{errno::Errno, fcntl::AT_FDCWD};
 
 use super::Path;
 use crate::{
     error::{Error, OrCannot, Result},
-    sys::{file::PathBuffer, kernel_file},
+    sys::{
+        file::{OwnedFd, PathBuffer},
+        kernel_file,
+    },
 };
 
 const MOUNTS: &CStr = c"/proc/self/mountinfo";

@@ -2,7 +2,7 @@
 //! but what fits, and no answer is waited for longer than asked.
 
 use core::ffi::CStr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::{errno::Errno, fcntl::OFlag, sys::stat::Mode};
 
@@ -10,7 +10,7 @@ use crate::{
     deadline::{Deadline, FOR_EVER},
     error::{Error, Line, OrCannot, Result},
     sys::{
-        file::{self, PathBuffer},
+        file::{self, OwnedFd, PathBuffer},
         socket,
         stream::{self, Address},
     },

@@ -1,10 +1,7 @@
 //! The listener and all of its clients: who is let in, who is closed for whom, whose turn it is, whose time is
 //! over.
 
-use std::{
-    os::fd::OwnedFd,
-    sync::atomic::{AtomicU32, Ordering::Relaxed},
-};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use nix::errno::Errno;
 
@@ -18,7 +15,12 @@ use crate::{
     error,
     poller::{self, Sleeper},
     signals,
-    sys::{file, memory::Table, process::monotonic_ms, stream::Peer},
+    sys::{
+        file::{self, OwnedFd},
+        memory::Table,
+        process::monotonic_ms,
+        stream::Peer,
+    },
 };
 
 /// So many clients have room under any limit that a daemon can live with, so it is not asked for.

@@ -1,7 +1,5 @@
 //! A client, and what stands between it and us: the beginning of a line, the rest of an answer.
 
-use std::os::fd::OwnedFd;
-
 use nix::errno::Errno;
 
 use super::{answer::Answer, listener::Access, waiting::Reload, words::Words};
@@ -10,6 +8,7 @@ use crate::{
     kept::Kept,
     poller::{self, Interest, Source},
     sys::{
+        file::OwnedFd,
         memory::{Buffer, Bytes},
         process::monotonic_ms,
         socket,

@@ -1,7 +1,7 @@
 //! The socket that clients connect to, and which of them may do what.
 
 use core::ffi::CStr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::{errno::Errno, sys::stat::Mode, unistd::geteuid};
 
@@ -11,7 +11,10 @@ use crate::{
     kept::Kept,
     poller::{self, Source},
     sockets,
-    sys::stream::{self, Address, Peer},
+    sys::{
+        file::OwnedFd,
+        stream::{self, Address, Peer},
+    },
     unix_socket::{self, Bound, Permissions},
 };
 

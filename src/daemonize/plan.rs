@@ -1,7 +1,7 @@
 //! What a start needs, prepared in the caller, and its steps, carried out in the daemon.
 
 use core::ffi::CStr;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd};
 
 use nix::{
     fcntl::OFlag,
@@ -27,7 +27,7 @@ use crate::{
     sandbox::Sandbox,
     signals, sockets, stdio,
     sys::{
-        file::{self, PathBuffer, Text},
+        file::{self, OwnedFd, PathBuffer, Text},
         process::{self, Scope},
     },
     watchdog,

@@ -4,7 +4,7 @@ use core::{
     ffi::{c_int, c_uint, c_void},
     slice,
 };
-use std::os::fd::{IntoRawFd, OwnedFd};
+use std::os::fd::IntoRawFd;
 
 use nix::errno::Errno;
 
@@ -12,7 +12,7 @@ use super::boundary::{self, run};
 use crate::{
     error::{Error, Result},
     keep_alive::{self, Options, Side},
-    sys::file,
+    sys::file::{self, OwnedFd},
     worker,
 };
 

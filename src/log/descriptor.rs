@@ -3,7 +3,7 @@
 //! finds does not get back soon for a file of its own.
 
 use std::{
-    os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd},
     sync::atomic::{
         AtomicI32, AtomicI64, AtomicU32, AtomicU64,
         Ordering::{Relaxed, SeqCst},
@@ -13,7 +13,7 @@ use std::{
 use nix::errno::Errno;
 
 use crate::sys::{
-    file,
+    file::{self, OwnedFd},
     load::{Identity, identity_of_written},
     process::generation,
     time::Moment,

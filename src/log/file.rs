@@ -3,7 +3,7 @@
 
 use core::ffi::CStr;
 use std::{
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd},
     sync::atomic::{
         AtomicBool, AtomicI32, AtomicI64, AtomicU64,
         Ordering::{Relaxed, SeqCst},
@@ -28,7 +28,7 @@ use crate::{
     error::{OrCannot, Result},
     privileges, stdio,
     sys::{
-        file::{self, Lock, PathBuffer, Text},
+        file::{self, Lock, OwnedFd, PathBuffer, Text},
         load::Identity,
         signal,
         time::{Moment, now},

@@ -3,7 +3,7 @@
 
 use std::{
     io::IoSlice,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd},
 };
 
 use nix::{
@@ -18,7 +18,7 @@ use super::{
     line::{Header, Line},
 };
 use crate::sys::{
-    file::{self, PathBuffer},
+    file::{self, OwnedFd, PathBuffer},
     load::{Identity, environment, identity},
     memory::Buffer,
     signal, socket,

@@ -4,7 +4,7 @@
 //! process of the same number.
 
 use std::{
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd},
     thread::yield_now,
 };
 
@@ -19,7 +19,7 @@ use super::{Place, hard_linked, open_existing, read_pid, refused, strangers};
 use crate::{
     error::{Error, Line, OrCannot, Result},
     sys::{
-        file::{self, Lock},
+        file::{self, Lock, OwnedFd},
         load::Identity,
         proc::{Process, Sight},
         process,

@@ -3,14 +3,14 @@
 //! The only moment at which a locked file can show an older pid is between these two calls.
 
 use std::{
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd},
     thread::yield_now,
 };
 
 use super::{ATTEMPTS, Place, Style, already_running, busy, hard_linked, open_to_take, write_pid};
 use crate::{
     error::{Error, Result},
-    sys::file::{self, Lock},
+    sys::file::{self, Lock, OwnedFd},
 };
 
 /// Locks the existing file; `otherwise` is why no new one could be made.

@@ -1,7 +1,7 @@
 //! A pid file that is locked and written before it has a name.
 
 use core::{ffi::CStr, mem::ManuallyDrop};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::{
     errno::Errno,
@@ -12,7 +12,7 @@ use nix::{
 use super::{ATTEMPTS, Place, Style, busy, write_pid};
 use crate::{
     error::{Line, Result},
-    sys::file::{self, Lock, PathBuffer},
+    sys::file::{self, Lock, OwnedFd, PathBuffer},
 };
 
 pub struct Newborn<'a> {

@@ -1,7 +1,7 @@
 //! Where a pid file stands, and the calls on that place.
 
 use core::ffi::CStr;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 
 use nix::{
     errno::Errno,
@@ -14,7 +14,7 @@ use crate::{
     error::{Error, OrCannot, Result},
     kept::Kept,
     sys::{
-        file::{self, Text},
+        file::{self, OwnedFd, Text},
         load::Identity,
     },
 };

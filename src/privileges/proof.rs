@@ -1,7 +1,7 @@
 //! What the kernel says that this process may: for a report, and as the proof that what was to be given up is gone.
 
 use core::ffi::CStr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 
 use nix::{
     errno::Errno,
@@ -13,6 +13,7 @@ use crate::{
     error::{OrCannot, Result},
     sys::{
         capability::{self, NO_ROOT, SETGID, SETUID, Sets},
+        file::OwnedFd,
         proc,
         user::{self, GROUPS_MAX},
     },

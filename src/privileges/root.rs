@@ -2,7 +2,7 @@
 //! programs with rights of their own would believe what they find there.
 
 use core::ffi::CStr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 
 use nix::{
     errno::Errno,
@@ -13,7 +13,10 @@ use nix::{
 
 use crate::{
     error::{Error, OrCannot, Result},
-    sys::{file, load::Identity},
+    sys::{
+        file::{self, OwnedFd},
+        load::Identity,
+    },
 };
 
 pub struct Root {

@@ -1,10 +1,13 @@
 //! epoll(7), and the two descriptors that wake who waits on it: a bell and a timer.
 
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 use nix::errno::Errno;
 
-use super::{check, file};
+use super::{
+    check,
+    file::{self, OwnedFd},
+};
 
 /// The number of the bell.
 pub(crate) const BELL: u64 = 0;

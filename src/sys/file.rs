@@ -2,12 +2,13 @@
 
 use core::{
     ffi::{CStr, c_char, c_int, c_uint},
+    hint::assert_unchecked,
     ptr::NonNull,
     slice,
 };
 use std::{
     io::IoSlice,
-    os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
+    os::fd::{self, AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, RawFd},
 };
 
 use nix::{
@@ -20,13 +21,44 @@ use nix::{
 use super::{check, limit, retry};
 use crate::text;
 
+/// A descriptor that is closed with the value. It is std's but for the borrowing, of which older compilers do not see that
+/// it cannot panic.
+#[derive(Debug)]
+pub struct OwnedFd(fd::OwnedFd);
+
+impl AsFd for OwnedFd {
+    #[inline]
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        let fd = self.as_raw_fd();
+        // SAFETY: ours, so open and not negative, for as long as we are borrowed.
+        unsafe {
+            assert_unchecked(fd >= 0);
+            BorrowedFd::borrow_raw(fd)
+        }
+    }
+}
+
+impl AsRawFd for OwnedFd {
+    #[inline]
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
+impl IntoRawFd for OwnedFd {
+    #[inline]
+    fn into_raw_fd(self) -> RawFd {
+        self.0.into_raw_fd()
+    }
+}
+
 /// Wraps what a system call returned: a new descriptor, or -1 and errno.
 #[inline(never)]
 pub fn owned(fd: RawFd) -> nix::Result<OwnedFd> {
     // Here and not in `check`, so that the compiler sees that the conversion cannot panic.
     Errno::result(fd)?;
     // SAFETY: not negative, so the call just made this descriptor and nobody else has it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    Ok(OwnedFd(unsafe { fd::OwnedFd::from_raw_fd(fd) }))
 }
 
 /// Moves a descriptor out of 0, 1 and 2, which belong to stdio even while they are closed.
@@ -50,7 +82,8 @@ pub const WARILY: OFlag = OFlag::O_NOFOLLOW.union(OFlag::O_NONBLOCK).union(OFlag
 #[inline(never)]
 pub fn open_at(at: BorrowedFd, path: &CStr, flags: OFlag, mode: Mode) -> nix::Result<OwnedFd> {
     let flags = flags | OFlag::O_CLOEXEC;
-    retry(|| nix::fcntl::openat(at, path, flags, mode)).and_then(above_stdio)
+    let opened = retry(|| nix::fcntl::openat(at, path, flags, mode))?;
+    above_stdio(OwnedFd(opened))
 }
 
 /// open(2), and the descriptor is none of stdio's.

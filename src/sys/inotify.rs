@@ -1,10 +1,10 @@
 //! Being told when a file is closed or written to.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use super::{
     check,
-    file::{self, PathBuffer, proc_path},
+    file::{self, OwnedFd, PathBuffer, proc_path},
 };
 
 /// Readable when somebody has closed the file or written to it.

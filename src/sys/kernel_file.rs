@@ -1,7 +1,7 @@
 //! Files by which the kernel tells and is told something: /proc, cgroups. And their folders.
 
 use core::ffi::CStr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::{
     errno::Errno,
@@ -10,7 +10,12 @@ use nix::{
     unistd::UnlinkatFlags,
 };
 
-use super::{check, file, memory::Buffer, retry};
+use super::{
+    check,
+    file::{self, OwnedFd},
+    memory::Buffer,
+    retry,
+};
 
 /// The longest line that is read: of /proc/self/mountinfo, with two paths.
 const LINE_MAX: usize = 3 * libc::PATH_MAX as usize;

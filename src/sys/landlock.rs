@@ -1,12 +1,12 @@
 //! Landlock (landlock(7)): rules of files and ports that a process puts upon itself.
 
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 use nix::errno::Errno;
 
 use super::{
     check,
-    file::{above_stdio, owned},
+    file::{OwnedFd, above_stdio, owned},
 };
 
 // Rights to what lies beneath a path. The first version of the interface knows those that say no other.

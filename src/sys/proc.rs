@@ -2,7 +2,7 @@
 //! is another user's: that is an answer here, and no error.
 
 use core::ffi::CStr;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use nix::{
     errno::Errno,
@@ -10,7 +10,13 @@ use nix::{
     sys::stat::Mode,
 };
 
-use super::{check, file, file::PathBuffer, load::Identity, memory::Buffer, retry};
+use super::{
+    check,
+    file::{self, OwnedFd, PathBuffer},
+    load::Identity,
+    memory::Buffer,
+    retry,
+};
 use crate::{error::Line, text};
 
 /// A process as /proc knows it. Its number there is that of another pid namespace if /proc is.

@@ -5,13 +5,13 @@ use core::{
     mem, ptr,
     sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering::SeqCst},
 };
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 use nix::{errno::Errno, unistd::Pid};
 
 use super::{
     check,
-    file::{self, Text},
+    file::{self, OwnedFd, Text},
     load,
     signal::{self, How, Set},
     thread::{Guard, Mutex},

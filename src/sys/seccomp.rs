@@ -2,13 +2,18 @@
 
 use std::{
     io::IoSlice,
-    os::fd::{AsRawFd, BorrowedFd, OwnedFd},
+    os::fd::{AsRawFd, BorrowedFd},
 };
 
 use libc::{c_int, c_long, c_uint, sock_filter};
 use nix::errno::Errno;
 
-use super::{check, file, process::Scope, retry, socket};
+use super::{
+    check,
+    file::{self, OwnedFd},
+    process::Scope,
+    retry, socket,
+};
 
 /// What became of a filter.
 pub enum Installed {

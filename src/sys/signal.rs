@@ -3,7 +3,7 @@
 use core::cell::UnsafeCell;
 use std::{
     ops::RangeInclusive,
-    os::fd::{AsRawFd, BorrowedFd, OwnedFd},
+    os::fd::{AsRawFd, BorrowedFd},
     ptr,
     sync::atomic::{
         AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering::SeqCst,
@@ -14,7 +14,8 @@ use libc::c_int;
 use nix::errno::Errno;
 
 use super::{
-    check, epoll, file,
+    check, epoll,
+    file::{self, OwnedFd},
     process::{self, OfProcess, generation, halves, joined},
 };
 

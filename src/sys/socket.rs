@@ -3,12 +3,12 @@
 use core::ffi::CStr;
 use std::{
     io::IoSlice,
-    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd},
 };
 
 use super::{
     check,
-    file::{above_stdio, owned},
+    file::{OwnedFd, above_stdio, owned},
     memory::Buffer,
     stream::{self, Address},
 };

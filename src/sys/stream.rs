@@ -1,14 +1,14 @@
 //! Sockets, as who connects and who listens sees them.
 
 use core::{ffi::CStr, ptr};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use libc::c_int;
 use nix::errno::Errno;
 
 use super::{
     check,
-    file::{above_stdio, owned},
+    file::{OwnedFd, above_stdio, owned},
     memory::Buffer,
     user::GROUPS_MAX,
 };

@@ -2,13 +2,17 @@
 
 use std::{
     io::IoSlice,
-    os::fd::{AsFd, AsRawFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd},
 };
 
 use libc::c_int;
 use nix::errno::Errno;
 
-use super::{check, file, retry, socket, stream};
+use super::{
+    check,
+    file::{self, OwnedFd},
+    retry, socket, stream,
+};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
