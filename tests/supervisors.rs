@@ -147,8 +147,9 @@ fn process_1_without_handlers_is_ended_by_term_and_int() {
     }
     for (signal, status) in [(Signal::SIGTERM, 143), (Signal::SIGINT, 130)] {
         let rig = Rig::new();
-        let mut unshare =
-            as_process_1(&rig, "exec PROGRAM foreground=2 log=log pause=1", "ready: 0\n");
+        // What runs the tests in the background may ignore SIGINT, which is inherited.
+        let line = "exec env --default-signal PROGRAM foreground=2 log=log pause=1";
+        let mut unshare = as_process_1(&rig, line, "ready: 0\n");
         let [init] = unshare.process.children()[..] else { panic!() };
         let init = Daemon::of_pid(init);
         init.signal(signal);
