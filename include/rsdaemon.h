@@ -339,7 +339,7 @@ struct rsd_sandbox_options {
      */
     size_t size;
     /**
-     * Not 0: of cgroup, profile, context, access and promises what this kernel does not have (ENOSYS,
+     * Not 0: of cgroup, profile, context, access and promises what this kernel does not have, or a container forbids (ENOSYS,
      * EOPNOTSUPP) is left out, as is a cgroup that cannot be made; rsd_sandbox_report() tells that. 0: it is
      * an error.
      */
@@ -1002,7 +1002,7 @@ extern "C" {
  *                EINVAL      path or access is NULL, access is empty, or has another letter
  *                ENOTDIR     c for what is no folder
  *                ENOSYS      the kernel has no Landlock (before Linux 5.13, or built without)
- *                EOPNOTSUPP  Landlock was not enabled at boot
+ *                EOPNOTSUPP  Landlock was not enabled at boot, or a filter around the process forbids it
  *                ENOMEM      there is no memory
  *                or any errno of open(2)
  *
@@ -1054,7 +1054,7 @@ int rsd_allow_port(int port,
  *         ENOENT, EACCES  whether other threads run cannot be told: a filter refuses unshare(2), and /proc
  *                       is missing
  *         ENOSYS        the kernel has no Landlock (before Linux 5.13, or built without)
- *         EOPNOTSUPP    Landlock was not enabled at boot
+ *         EOPNOTSUPP    Landlock was not enabled at boot, or a filter around the process forbids it
  *         EAFNOSUPPORT  a port was allowed, and the kernel was built without TCP
  *         E2BIG         this was done 16 times
  *         EBADF         the program has closed descriptors of this library
@@ -2378,7 +2378,7 @@ int rsd_drop_privileges(const struct rsd_privileges *privileges);
  *                   EINVAL      promises is NULL or has a word that there is not (rsd_last_error() names
  *                               it), or otherwise is none of the three; nothing has happened
  *                   ENOSYS      the kernel has no filters (before Linux 4.14, or built without)
- *                   EOPNOTSUPP  it does not know RSD_RECORD (before Linux 5.5)
+ *                   EOPNOTSUPP  it does not know RSD_RECORD (before Linux 5.5), or a filter around the process forbids another
  *                   ENOTSUP     the filter is not made for this kind of processor: only for x86-64,
  *                               aarch64 and riscv64 (the same number as EOPNOTSUPP)
  *                   EBUSY       another thread has put a filter before itself alone; or with RSD_RECORD,

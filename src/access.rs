@@ -218,6 +218,7 @@ fn enter(rules: BorrowedFd) -> Result<()> {
 /// Asked anew each time.
 #[inline(never)]
 fn version() -> Result<u32> {
+    let filtered: &[u8] = b"a filter that this process runs under keeps it from Landlock";
     landlock::version().map_err(|errno| {
         let text: &[u8] = match errno {
             Errno::ENOSYS => {
@@ -226,6 +227,8 @@ fn version() -> Result<u32> {
             Errno::EOPNOTSUPP => {
                 b"Landlock is not enabled: it is missing from the kernel's parameter lsm="
             }
+            // The kernel itself does not say so.
+            Errno::EPERM => return Error::new(Errno::EOPNOTSUPP, &[filtered]),
             _ => return Error::cannot(errno, "ask for Landlock"),
         };
         Error::new(errno, &[text])

@@ -75,6 +75,11 @@ impl Promises {
                     b"cannot promise: this kernel has no filters of system calls (seccomp)";
                 return Err(Error::new(Errno::ENOSYS, &[text]));
             }
+            Err(Errno::EPERM) => {
+                let text: &[u8] =
+                    b"cannot promise: a filter that this process runs under keeps it from another";
+                return Err(Error::new(Errno::EOPNOTSUPP, &[text]));
+            }
             Err(errno) => return Err(Error::cannot(errno, "ask for filters of system calls")),
         }
         let recorder = match otherwise {

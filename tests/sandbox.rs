@@ -10,7 +10,7 @@ use common::{
     sandbox::{Rig, STRANGER, as_stranger, as_user, results, said},
     skip, test_with, until,
 };
-use nix::libc::{EACCES, EBUSY, EINVAL, ENOENT, ENOSYS, EPERM, SIGSYS};
+use nix::libc::{EACCES, EBUSY, EINVAL, ENOENT, ENOSYS, EOPNOTSUPP, EPERM, SIGSYS};
 
 /// valgrind does not know Landlock, and its own calls would be refused.
 fn is_filtered() -> bool {
@@ -173,12 +173,17 @@ fn what_the_kernel_lacks_is_an_error_or_is_left_out_and_told() {
     };
     let no_landlock = "this kernel has no Landlock: it is older than Linux 5.13, or built without";
     let no_seccomp = "cannot promise: this kernel has no filters of system calls (seccomp)";
-    for (call, errno, why, name, option) in [
-        ("landlock_create_ruleset", "ENOSYS", no_landlock, "access", "access=r:d"),
-        ("seccomp", "EINVAL", no_seccomp, "promises", "promises=stdio rpath"),
+    let around = "a filter that this process runs under keeps it from";
+    let (no_more, forbidden) =
+        (format!("cannot promise: {around} another"), format!("{around} Landlock"));
+    for (call, errno, as_told, why, name, option) in [
+        ("landlock_create_ruleset", "ENOSYS", ENOSYS, no_landlock, "access", "access=r:d"),
+        ("landlock_create_ruleset", "EPERM", EOPNOTSUPP, &forbidden, "access", "access=r:d"),
+        ("seccomp", "EINVAL", ENOSYS, no_seccomp, "promises", "promises=stdio rpath"),
+        ("seccomp", "EPERM", EOPNOTSUPP, &no_more, "promises", "promises=stdio rpath"),
     ] {
         let inject = format!("{call}:error={errno}");
-        assert_eq!(with(&inject, &[option], &["nnp"]), format!("refused {ENOSYS} {why}\n"));
+        assert_eq!(with(&inject, &[option], &["nnp"]), format!("refused {as_told} {why}\n"));
         let said = with(&inject, &["best_effort", option], &["report", "read:/etc/passwd"]);
         let asked = option.split_once('=').unwrap().1;
         assert!(said.contains(&format!("{name}: MISSING ({why}): {asked}\n")), "{said}");

@@ -22,7 +22,7 @@ use crate::access;
 ///                EINVAL      path or access is NULL, access is empty, or has another letter
 ///                ENOTDIR     c for what is no folder
 ///                ENOSYS      the kernel has no Landlock (before Linux 5.13, or built without)
-///                EOPNOTSUPP  Landlock was not enabled at boot
+///                EOPNOTSUPP  Landlock was not enabled at boot, or a filter around the process forbids it
 ///                ENOMEM      there is no memory
 ///                or any errno of open(2)
 ///
@@ -84,7 +84,7 @@ pub unsafe extern "C" fn rsd_allow_port(port: c_int, access: *const c_char) -> c
 ///         ENOENT, EACCES  whether other threads run cannot be told: a filter refuses unshare(2), and /proc
 ///                       is missing
 ///         ENOSYS        the kernel has no Landlock (before Linux 5.13, or built without)
-///         EOPNOTSUPP    Landlock was not enabled at boot
+///         EOPNOTSUPP    Landlock was not enabled at boot, or a filter around the process forbids it
 ///         EAFNOSUPPORT  a port was allowed, and the kernel was built without TCP
 ///         E2BIG         this was done 16 times
 ///         EBADF         the program has closed descriptors of this library

@@ -80,7 +80,7 @@ pub(super) fn answer(number: c_int) -> Result<Otherwise> {
 ///                   EINVAL      promises is NULL or has a word that there is not (rsd_last_error() names
 ///                               it), or otherwise is none of the three; nothing has happened
 ///                   ENOSYS      the kernel has no filters (before Linux 4.14, or built without)
-///                   EOPNOTSUPP  it does not know RSD_RECORD (before Linux 5.5)
+///                   EOPNOTSUPP  it does not know RSD_RECORD (before Linux 5.5), or a filter around the process forbids another
 ///                   ENOTSUP     the filter is not made for this kind of processor: only for x86-64,
 ///                               aarch64 and riscv64 (the same number as EOPNOTSUPP)
 ///                   EBUSY       another thread has put a filter before itself alone; or with RSD_RECORD,

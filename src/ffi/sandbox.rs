@@ -45,7 +45,7 @@ const _: () = assert!(RSD_SANDBOX_PROMISES == 1 << Part::Promises as u32);
 pub struct rsd_sandbox_options {
     /// sizeof(struct rsd_sandbox_options): how much of it the program knows.
     pub size: usize,
-    /// Not 0: of cgroup, profile, context, access and promises what this kernel does not have (ENOSYS,
+    /// Not 0: of cgroup, profile, context, access and promises what this kernel does not have, or a container forbids (ENOSYS,
     /// EOPNOTSUPP) is left out, as is a cgroup that cannot be made; rsd_sandbox_report() tells that. 0: it is
     /// an error.
     pub best_effort: c_int,
