@@ -232,21 +232,28 @@ esac
 END
 chmod 755 "$folder/s6/$daemon/run" "$folder/runit/$daemon/run" "$folder/init.d/$daemon"
 
-packages='' libraries=''
+# What the image has besides: to build with, and to run with.
+build='' libraries='' packages=''
 case $daemon in
-security_scanner) packages=' libyaml-dev' libraries=' -lyaml' ;;
+security_scanner) build=' libyaml-dev' libraries=' -lyaml' packages=' libyaml-0-2' ;;
+wireless_monitor) packages=' iw' ;;
+network_scanner) packages=' nmap' ;;
 esac
 cat > "$folder/Containerfile" <<END
 FROM debian:stable AS build
-RUN apt-get update && apt-get install -y --no-install-recommends binutils ca-certificates cargo gcc libc6-dev make$packages
-COPY . /src
+RUN apt-get update && apt-get install -y --no-install-recommends binutils ca-certificates cargo gcc libc6-dev make$build
 WORKDIR /src
-RUN make && cc -O2 -Iinclude c-examples/$daemon.c -o /$daemon target/ship/librsdaemon.a$libraries
+COPY Cargo.toml Makefile build.rs cbindgen.toml ./
+COPY src src
+COPY include include
+RUN make
+COPY c-examples c-examples
+RUN cc -O2 -Iinclude c-examples/$daemon.c -o /$daemon target/ship/librsdaemon.a$libraries
 
 FROM debian:stable${packages:+
-RUN apt-get update && apt-get install -y --no-install-recommends libyaml-0-2}
+RUN apt-get update && apt-get install -y --no-install-recommends$packages}
 RUN mkdir -p $folders
 COPY --from=build /$daemon $program
 ${port:+EXPOSE $port
-}CMD ["$program"$(for argument in $arguments; do printf ', "%s"' "$argument"; done)]
+}CMD ["$program"$(for argument in ${has_words:+start} $arguments; do printf ', "%s"' "$argument"; done)]
 END

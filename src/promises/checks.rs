@@ -195,59 +195,26 @@ const IOCTL_INET: &[u32] = &[
 ];
 /// FICLONE, FICLONERANGE
 const IOCTL_WPATH: &[u32] = &[0x4004_9409, 0x4020_940d];
-const IOCTL_ALL: &[u32] = &[
-    0x541b,
-    0x5421,
-    0x5452,
-    0x5451,
-    0x5450,
-    0x5411,
-    0x5401,
-    0x802c_542a,
-    0x5413, //
-    0x5402,
-    0x5403,
-    0x5404,
-    0x402c_542b,
-    0x402c_542c,
-    0x402c_542d,
-    0x5409,
-    0x540a,
-    0x540b,
-    0x540c,
-    0x540d,
-    0x540e,
-    0x540f,
-    0x5410,
-    0x5414,
-    0x5415,
-    0x5416,
-    0x5417,
-    0x5418,
-    0x5422,
-    0x5425,
-    0x5427,
-    0x5428,
-    0x5429,
-    0x8004_5430,
-    0x4004_5431,
-    0x5441, //
-    0x8905,
-    0x8910,
-    0x8912,
-    0x8913,
-    0x8915,
-    0x8917,
-    0x8919,
-    0x891b,
-    0x891d,
-    0x8921,
-    0x8927,
-    0x8933,
-    0x8942, //
-    0x4004_9409,
-    0x4020_940d,
-];
+const IOCTL_ALL: &[u32] = &joined::<
+    { IOCTL_STDIO.len() + IOCTL_TTY.len() + IOCTL_INET.len() + IOCTL_WPATH.len() },
+>(&[IOCTL_STDIO, IOCTL_TTY, IOCTL_INET, IOCTL_WPATH]);
+
+/// For constants alone: what does not fit is an error of the compiler's.
+const fn joined<const N: usize>(lists: &[&[u32]]) -> [u32; N] {
+    let mut all = [0; N];
+    let (mut list, mut number, mut count) = (0, 0, 0);
+    while list < lists.len() {
+        if number == lists[list].len() {
+            (list, number) = (list + 1, 0);
+            continue;
+        }
+        all[count] = lists[list][number];
+        (number, count) = (number + 1, count + 1);
+    }
+    assert!(count == N);
+    all
+}
+
 pub(crate) const IOCTL: &[Check] = &[
     check(&[is_not(1, IOCTL_ALL)], NONE),
     check(&[is_not(1, IOCTL_STDIO), is(1, IOCTL_TTY)], TTY),
