@@ -246,11 +246,19 @@ fn init_script_has_the_words_and_statuses_of_lsb() {
         status("start", 0);
         status("status", 0);
         let before = read(&rig.pidfile);
+        let can_reload = rig.written(&format!("{}.service", example.name)).contains("kill -HUP");
+        if can_reload {
+            status("reload", 0);
+            assert_eq!(read(&rig.pidfile), before, "{}", example.name);
+        }
         status("restart", 0);
         assert_ne!(read(&rig.pidfile), before, "{}", example.name);
         status("stop", 0);
         rig.assert_is_gone();
         status("stop", 0);
+        if can_reload && example.has_words {
+            status("reload", 7);
+        }
         status("nonsense", 2);
     }
 }

@@ -1,4 +1,4 @@
-//! c-examples/time_server.c as each supervisor has it, by the units and scripts that c-examples/supervisors/write.sh writes.
+//! c-examples/time_server.c serves where it runs as process 1, by its hardened unit, and by its socket's.
 
 mod common;
 
@@ -61,92 +61,6 @@ impl Rig {
     fn connect(&self) -> std::io::Result<TcpStream> {
         TcpStream::connect(("127.0.0.1", self.port))
     }
-
-    /// A script of c-examples/supervisors, with a program that listens where this test wants it.
-    fn script(&self, path: &str, to: &str) -> PathBuf {
-        let program = command(&self.program);
-        let words = std::iter::once(program.get_program()).chain(program.get_args());
-        let words: Vec<_> = words.map(|word| word.to_str().unwrap()).collect();
-        let variables: String = program
-            .get_envs()
-            .filter_map(|(name, value)| {
-                Some(format!("export {}='{}'\n", name.to_str()?, value?.to_str()?))
-            })
-            .collect();
-        let line = format!("{variables}exec {} \"$@\" {}", words.join(" "), self.arguments());
-        self.write("program", &format!("#!/bin/sh\n{line}\n"));
-        self.write(to, &adapted(path, &self.folder.path("program")))
-    }
-
-    fn write(&self, name: &str, script: &str) -> PathBuf {
-        let path = self.folder.path(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(&path, script).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-        path
-    }
-}
-
-#[test]
-fn init_script_starts_tells_reloads_and_stops_it_with_the_statuses_of_lsb() {
-    if test_with() == "valgrind" {
-        return; // which has no pidfd_open
-    }
-    let rig = Rig::new();
-    let script = rig.script("init.d/time_server", "script");
-    let status = |word: &str| run(Command::new(&script).arg(word)).status.code();
-    assert_eq!(status("status"), Some(3));
-    assert_eq!(status("start"), Some(0));
-    assert_serves(rig.connect());
-    assert_eq!(status("start"), Some(0));
-    assert_eq!(status("status"), Some(0));
-    let before = read(&rig.pidfile());
-    assert_eq!(status("reload"), Some(0));
-    assert_eq!(status("restart"), Some(0));
-    assert_ne!(read(&rig.pidfile()), before);
-    assert_serves(rig.connect());
-    assert_eq!(status("stop"), Some(0));
-    assert!(rig.connect().is_err());
-    assert_eq!(status("stop"), Some(0));
-    assert_eq!(status("reload"), Some(7));
-    assert_eq!(status("nonsense"), Some(2));
-}
-
-#[test]
-fn s6_waits_until_it_is_ready() {
-    if !Path::new("/usr/bin/s6-supervise").exists() {
-        return skip("needs s6");
-    }
-    let rig = Rig::new();
-    rig.script("s6/time_server/run", "service/run");
-    let number = written("s6/time_server/notification-fd");
-    fs::write(rig.folder.path("service/notification-fd"), number).unwrap();
-    let service = rig.folder.path("service");
-    let supervise = common::Child::start(
-        Command::new("s6-supervise").arg(&service).env("ASAN_OPTIONS", "detect_leaks=0"),
-    );
-    until("s6 is there", || service.join("supervise/control").exists());
-    succeed(Command::new("s6-svwait").args(["-U", "-t", "10000"]).arg(&service));
-    assert_serves(rig.connect());
-    succeed(Command::new("s6-svc").args(["-wD", "-T", "10000", "-xd"]).arg(&service));
-    assert!(rig.connect().is_err());
-    drop(supervise);
-}
-
-#[test]
-fn runit_runs_it() {
-    if !Path::new("/usr/bin/runsv").exists() {
-        return skip("needs runit");
-    }
-    let rig = Rig::new();
-    rig.script("runit/time_server/run", "service/run");
-    let service = rig.folder.path("service");
-    let supervise = common::Child::start(Command::new("runsv").arg(&service));
-    until("it serves", || rig.connect().is_ok());
-    assert_serves(rig.connect());
-    succeed(Command::new("sv").args(["-w", "10", "exit"]).arg(&service));
-    assert!(rig.connect().is_err());
-    drop(supervise);
 }
 
 #[test]
@@ -245,21 +159,6 @@ fn notify_unit_is_hardened_and_serves() {
     service.assert_serves();
     service.systemctl("stop");
     assert_eq!(service.get("Result"), "success", "{}", service.journal());
-}
-
-#[test]
-fn forking_unit_serves() {
-    let Some(service) = Service::boot(&["time_server-forking.service"]) else { return };
-    service.systemctl("start");
-    service.assert_serves();
-    service.systemctl("reload");
-    service.assert_serves();
-    service.systemctl("restart");
-    service.assert_serves();
-    service.systemctl("stop");
-    assert_eq!(service.get("Result"), "success", "{}", service.journal());
-    let journal = service.journal();
-    assert!(!journal.contains("PID file"), "{journal}");
 }
 
 #[test]

@@ -200,16 +200,16 @@ const IOCTL_ALL: &[u32] = &joined::<
 >(&[IOCTL_STDIO, IOCTL_TTY, IOCTL_INET, IOCTL_WPATH]);
 
 /// For constants alone: what does not fit is an error of the compiler's.
-const fn joined<const N: usize>(lists: &[&[u32]]) -> [u32; N] {
-    let mut all = [0; N];
-    let (mut list, mut number, mut count) = (0, 0, 0);
-    while list < lists.len() {
-        if number == lists[list].len() {
-            (list, number) = (list + 1, 0);
-            continue;
+#[allow(clippy::indexing_slicing)]
+const fn joined<const N: usize>(mut lists: &[&[u32]]) -> [u32; N] {
+    let (mut all, mut count) = ([0; N], 0);
+    while let [list, others @ ..] = lists {
+        let mut list = *list;
+        while let [first, rest @ ..] = list {
+            (all[count], list) = (*first, rest);
+            count += 1;
         }
-        all[count] = lists[list][number];
-        (number, count) = (number + 1, count + 1);
+        lists = others;
     }
     assert!(count == N);
     all
