@@ -30,7 +30,7 @@ for daemon in ${*:-time_server echo_server finger_server confined_server simple_
         sleep 0.2
         caught=$(podman ${PODMAN-} exec "$container" sed -n 's/^SigCgt:\t0*/0/p' /proc/1/status) || caught=0
     done
-    name=$(podman ${PODMAN-} exec "$container" cat /proc/1/comm)
+    name=$(podman ${PODMAN-} exec "$container" cat /proc/1/comm) # its first 15 characters
     start=$(date +%s)
     podman ${PODMAN-} stop -t 30 "$container" >/dev/null
     took=$(($(date +%s) - start))
@@ -38,7 +38,7 @@ for daemon in ${*:-time_server echo_server finger_server confined_server simple_
     podman ${PODMAN-} logs "$container"
     podman ${PODMAN-} rm "$container" >/dev/null
     container=
-    [ "$name $status" = "$daemon 0" ] && [ $took -lt 20 ] ||
+    [ "$name $status" = "$(printf %.15s $daemon) 0" ] && [ $took -lt 20 ] ||
         { echo "FAILED: $daemon: process 1 is $name, it ended with $status after $took s"; exit 1; }
     echo "$daemon: process 1, stopped within $took s with status 0"
 done
