@@ -29,7 +29,8 @@ static int upgrade(void)
         rsd_log(LOG_ERR, "%s", rsd_last_error());
         return -1;
     }
-    polled[SERVER].fd = -1; /* the new process accepts from now on */
+    close(polled[SERVER].fd); /* the new process accepts from now on */
+    polled[SERVER].fd = -1;
     return 0;
 }
 

@@ -108,8 +108,16 @@ pub fn close() {
 }
 
 /// What another process needs to take it over.
-pub fn each(act: &mut dyn FnMut(i32)) {
-    CLIENTS.with(|clients| clients.listener.as_ref().map(|listener| listener.each(act)));
+pub fn each(act: &mut dyn FnMut(i32)) -> nix::Result<()> {
+    let each = |clients: &mut Clients| {
+        clients.listener.as_ref().map_or(Ok(()), |listener| listener.each(act))
+    };
+    CLIENTS.with(each)
+}
+
+/// What was handed over is as it was asked for from now on.
+pub fn settle() -> Result<()> {
+    CLIENTS.with(|clients| clients.listener.as_mut().map_or(Ok(()), Listener::settle))
 }
 
 /// Another process accepts clients from now on; those that are here stay.

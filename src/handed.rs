@@ -28,7 +28,7 @@ struct Handed {
     channel: Option<OwnedFd>,
     /// None: it was taken. Behind the lock of a socket that stands in the file system comes the socket.
     fds: Table<Option<OwnedFd>>,
-    /// Locks that were taken: their files name the daemon before until this one is ready.
+    /// Locks that were taken: their files name the daemon before until this one is ready, and are its until then.
     locks: Table<(i32, Identity)>,
     is_foreground: bool,
     /// The daemon before serves no more.
@@ -141,9 +141,15 @@ pub fn is_succeeded() {
     IS_SUCCEEDED.store(true, Relaxed);
 }
 
-/// Whether another daemon may have the same locks and sockets: the one before this one or the one after it.
-pub fn is_shared() -> bool {
-    IS_SUCCEEDED.load(Relaxed) || is_served()
+/// Whether another daemon has taken over what this one has.
+pub fn may_be_another_s() -> bool {
+    IS_SUCCEEDED.load(Relaxed)
+}
+
+/// Whether this is the lock of the daemon before, which still serves.
+pub fn is_before_s(lock: i32) -> bool {
+    let is_it = |(_, (number, _)): (usize, &mut (i32, Identity))| *number == lock;
+    with(|handed| (!handed.is_over && handed.locks.iter().any(is_it)).then_some(())).is_some()
 }
 
 /// The lock of a file that is such a one.
@@ -171,16 +177,20 @@ pub fn take_socket(is: &dyn Fn(BorrowedFd) -> bool) -> Option<OwnedFd> {
 /// This process is the daemon from now on: its number goes into the files whose locks it has taken, and nothing is left
 /// of what it has not.
 #[inline(never)]
-pub fn succeed() {
-    with(|handed| {
+pub fn succeed() -> nix::Result<()> {
+    let succeeded = with(|handed| {
         for (_, (number, identity)) in handed.locks.iter() {
             // A lock that the program has closed meanwhile was let go of.
-            if load::identity(*number) == Ok(*identity) {
-                file::borrowed(*number).map(pidfile::claim);
+            if let (Ok(true), Some(lock)) =
+                (load::identity(*number).map(|now| now == *identity), file::borrowed(*number))
+                && let Err(errno) = pidfile::claim(lock)
+            {
+                return Some(Err(errno));
             }
         }
         (handed.fds, handed.locks) = Default::default();
         handed.is_over = true;
-        Some(())
+        Some(Ok(()))
     });
+    succeeded.unwrap_or(Ok(()))
 }

@@ -43,6 +43,14 @@ impl<'a> Descriptors<'a> {
     }
 }
 
+/// Signals that were ignored at load, and still are: the bits of their numbers less one.
+pub fn ignored_signals() -> u64 {
+    let is_ignored = |signo| {
+        load::was_ignored(signo) && signal::action(signo).is_ok_and(|action| action.is_ignore())
+    };
+    signal::STANDARD.filter(|&signo| is_ignored(signo)).fold(0, |all, signo| all | load::bit(signo))
+}
+
 /// Signals that were ignored or blocked at load, and still are, are not any more.
 #[inline(never)]
 pub fn reset_signals() -> Result<()> {

@@ -11,13 +11,14 @@ use nix::{
 
 use crate::{
     channel::{self, Message, Word},
-    detach,
+    daemonize, detach,
     error::{self, Error, Line, OrCannot, Result},
-    notify,
+    notify, signals,
     sys::{
         file::{self, OwnedFd},
         process::{self, End, Fork, Wait},
         signal::{self, Action, How, Set},
+        socket,
     },
     text,
 };
@@ -80,12 +81,14 @@ impl SignalState {
 
     /// What ends a program from the terminal or by hand, as far as this one has not ruled it out.
     #[inline(never)]
-    fn cancelling(&self) -> Set {
+    fn cancelling(&self, forks: &Forks) -> Set {
         CANCELLING
             .into_iter()
             .filter(|&signo| {
                 let action = signal::action(signo);
-                !self.mask.contains(signo) && !action.is_ok_and(|action| action.is_ignore())
+                // A daemon may read its signals from a descriptor.
+                let is_taken = !self.mask.contains(signo) || matches!(forks, Forks::ToSucceed);
+                is_taken && !action.is_ok_and(|action| action.is_ignore())
             })
             .fold(Set::empty(), Set::with)
     }
@@ -107,6 +110,24 @@ pub struct Launcher {
     was_subreaper: bool,
 }
 
+/// What is to succeed this daemon, and is ready to.
+pub struct Successor<'a> {
+    pub pid: i32,
+    /// What it says of itself.
+    pub status: &'a [u8],
+    cancelled: BorrowedFd<'a>,
+}
+
+impl Successor<'_> {
+    /// A signal that ends this daemon may have come since.
+    pub fn refuse_cancelled(&self) -> Result<()> {
+        match file::poll([Some(self.cancelled)], 0) {
+            Ok([true]) => Err(interrupted()),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// How the new process is made.
 pub enum Forks {
     /// It leads its session.
@@ -122,7 +143,7 @@ pub fn launch(forks: Forks) -> Result<Side> {
     let (ours, daemons) = channel::pair()?;
     process::flush_stdio();
     let signals = SignalState::hold()?;
-    let prepared = signal::pending_fd(&signals.cancelling()).or_cannot("watch for signals");
+    let prepared = signal::pending_fd(&signals.cancelling(&forks)).or_cannot("watch for signals");
     let cancelled = match prepared {
         Ok(cancelled) => cancelled,
         Err(error) => {
@@ -177,7 +198,7 @@ impl Launcher {
         let watch = self.watch();
         let watch = watch.as_ref().map(AsFd::as_fd);
         let mut message = Message::new();
-        match self.word(&mut message, watch, timeout_ms) {
+        match self.word(&mut message, watch, timeout_ms, None) {
             Word::Ready { pid, status } => {
                 if hand_over(!detach::was_executed_for_another(), pid, status).is_err() {
                     show(name, error::sentence().line.as_bytes());
@@ -199,19 +220,25 @@ impl Launcher {
     }
 
     /// The daemon that this process is lets go once the new one is ready and `let_go`, which tells it so, has seen
-    /// that it has taken over. Otherwise the new one is ended, and the error is why.
+    /// that it has taken over. Otherwise the new one is ended, and the error is why. Meanwhile the service manager hears
+    /// so often that this is no hang.
     #[inline(never)]
     pub fn wait_for_successor(
         self,
         timeout_ms: Option<u32>,
-        let_go: impl FnOnce(i32, &[u8], BorrowedFd) -> Result<()>,
+        every_ms: Option<i64>,
+        let_go: impl FnOnce(&Successor, BorrowedFd) -> Result<()>,
     ) -> Result<()> {
         let watch = self.watch();
         let watch = watch.as_ref().map(AsFd::as_fd);
         let mut message = Message::new();
-        let error = match self.word(&mut message, watch, timeout_ms) {
-            Word::Ready { pid, status } => match let_go(pid, status, self.channel.as_fd()) {
+        let error = match self.word(&mut message, watch, timeout_ms, every_ms) {
+            Word::Ready { pid, status } => match let_go(
+                &Successor { pid, status, cancelled: self.cancelled.as_fd() },
+                self.channel.as_fd(),
+            ) {
                 Ok(()) => {
+                    self.pass_on_end(watch);
                     let _ = process::wait(Wait::Process(self.child), libc::WNOHANG);
                     // There is no way back: the other one is the daemon.
                     let _ = self.signals.restore().or_else(|_| self.signals.restore());
@@ -220,12 +247,27 @@ impl Launcher {
                 Err(error) => error,
             },
             Word::GaveUp { text, .. } => {
-                Error::new(Errno::ECHILD, &[b"the new process gave up: ", text])
+                let gave_up = Error::new(Errno::ECHILD, &[b"the new process gave up: ", text]);
+                // It removes what it has made.
+                self.await_end(watch, LAST_WORDS_MS);
+                gave_up
             }
             Word::Failed(error) => error,
             _ => closed(),
         };
+        // Its end of the channel must not take ours for the end of this daemon.
+        let _ = socket::send(self.channel.as_fd(), &daemonize::NO);
         Err(self.undo(watch, error, |_| ()))
+    }
+
+    /// A signal that was to end this daemon, and has come too late, is the new one's.
+    fn pass_on_end(&self, watch: Option<BorrowedFd>) {
+        let taken = signal::take_pending(self.cancelled.as_fd()).ok().flatten();
+        let signo =
+            taken.map(|taken| taken.signo).or(signals::is_shutdown().then_some(libc::SIGTERM));
+        if let (Some(signo), Some(watch)) = (signo, watch) {
+            let _ = process::pidfd_send_signal(watch, signo);
+        }
     }
 
     fn watch(&self) -> Option<OwnedFd> {
@@ -237,8 +279,9 @@ impl Launcher {
         message: &'a mut Message,
         watch: Option<BorrowedFd>,
         timeout_ms: Option<u32>,
+        every_ms: Option<i64>,
     ) -> Word<'a> {
-        match self.hear(message, watch, timeout_ms) {
+        match self.hear(message, watch, timeout_ms, every_ms) {
             Ok(()) => message.word().unwrap_or_else(|| Word::Failed(closed())),
             Err(error) => Word::Failed(error),
         }
@@ -268,6 +311,7 @@ impl Launcher {
         message: &mut Message,
         watch: Option<BorrowedFd>,
         timeout_ms: Option<u32>,
+        every_ms: Option<i64>,
     ) -> Result<()> {
         self.expect_middle()?;
         let waiting = CANCELLING.into_iter().fold(self.signals.mask, Set::with);
@@ -281,10 +325,14 @@ impl Launcher {
             let limit = match (left, watch) {
                 (left, None) => left.unwrap_or(i64::MAX).min(LOOK_EVERY_MS),
                 (Some(left), Some(_)) => left,
-                (None, Some(_)) => -1,
+                (None, Some(_)) => i64::MAX,
             };
+            let limit = limit.min(every_ms.unwrap_or(i64::MAX));
+            if every_ms.is_some() {
+                notify::mention(&[b"WATCHDOG=1"]);
+            }
             let fds = [Some(self.channel.as_fd()), watch, Some(self.cancelled.as_fd())];
-            let limit = limit.min(i64::from(i32::MAX)) as i32;
+            let limit = if limit == i64::MAX { -1 } else { limit.min(i64::from(i32::MAX)) as i32 };
             let [_, is_gone, is_cancelled] = match file::poll(fds, limit) {
                 Err(Errno::EINTR) => continue,
                 result => result.or_cannot("wait for the daemon")?,
@@ -300,8 +348,7 @@ impl Launcher {
                 _ => return Err(self.how_it_ended(watch)),
             }
             if is_cancelled {
-                let why: &[u8] = b"the start was interrupted by a signal";
-                return Err(Error::new(Errno::EINTR, &[why]));
+                return Err(interrupted());
             }
             if left == Some(0) {
                 return Err(timed_out(timeout_ms.unwrap_or(0)));
@@ -373,6 +420,13 @@ impl Launcher {
             // Our child, not reaped: nobody else has its pid.
             let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
         }
+        if let (Some(watch), Some(pid)) = (watch, self.daemon)
+            && process::pidfd_send_signal(watch, 0).is_ok()
+        {
+            // Not our child, and it may lead a group of its own. It is there, so the number is its.
+            let _ = killpg(Pid::from_raw(pid), Signal::SIGKILL);
+            let _ = process::pidfd_send_signal(watch, libc::SIGKILL);
+        }
         let deadline = process::monotonic_ms() + GONE_MS;
         let mut are_gone = false;
         while !are_gone && process::monotonic_ms() < deadline {
@@ -412,6 +466,10 @@ pub fn hand_over(is_main: bool, pid: i32, status: &[u8]) -> Result<()> {
         notify::barrier(BARRIER_MS)?;
     }
     Ok(())
+}
+
+fn interrupted() -> Error {
+    Error::new(Errno::EINTR, &[b"the start was interrupted by a signal"])
 }
 
 fn timed_out(limit_ms: u32) -> Error {

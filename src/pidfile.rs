@@ -233,7 +233,10 @@ impl Held {
 
     /// Whether no other process has taken it over, and that is certain.
     pub fn is_ours(&self) -> bool {
-        if !handed::is_shared() {
+        if handed::is_before_s(self.lock.number()) {
+            return false;
+        }
+        if !handed::may_be_another_s() {
             return true;
         }
         let read = || self.lock.get().and_then(read_pid);
@@ -246,6 +249,11 @@ impl Held {
         if let Ok(lock) = self.lock.get() {
             let _ = claim(lock);
         }
+    }
+
+    /// Who has the file.
+    pub fn owner(&self) -> nix::Result<Uid> {
+        file::fstat(self.lock.get()?).map(|stat| Uid::from_raw(stat.st_uid))
     }
 
     /// EBADF if the program has not left the lock alone.
@@ -298,9 +306,31 @@ pub fn each_for_program(act: &mut dyn FnMut(i32)) {
     }
 }
 
+/// Another process is the daemon from now on: locks that it has taken over are closed.
+pub fn is_succeeded() {
+    for entry in LOCKED_FOR_PROGRAM.lock().iter_mut() {
+        let is_another_s = |locked: &mut ForProgram| {
+            let file = file::borrowed(locked.fd).filter(|_| locked.is_there() == Ok(true));
+            let pid = file.and_then(|file| read_pid(file).ok().flatten());
+            pid.is_some_and(|pid| pid != getpid().as_raw())
+        };
+        if let Some(locked) = entry.take_if(is_another_s) {
+            file::close(locked.fd);
+        }
+    }
+}
+
 /// The locked file names this process from now on.
 pub fn claim(file: BorrowedFd) -> nix::Result<()> {
     in_place::write(file)
+}
+
+/// As `claim`, where another process stands in it.
+pub fn reclaim(file: BorrowedFd) -> nix::Result<()> {
+    match read_pid(file) {
+        Ok(Some(pid)) if pid == getpid().as_raw() => Ok(()),
+        _ => claim(file),
+    }
 }
 
 /// A forked child closes its copies, so that the locks end with the parent.

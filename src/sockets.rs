@@ -26,9 +26,6 @@ use crate::{
     unix_socket::{self, Bound, Permissions},
 };
 
-/// What goes with a kind in socket(2).
-const FLAGS: i32 = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
-
 /// The first that is passed.
 pub(crate) const FIRST: i32 = 3;
 
@@ -64,6 +61,13 @@ struct Own {
     /// None: it does not stand in the file system.
     bound: Option<Bound>,
     owner: Pid,
+}
+
+impl Own {
+    /// Whether the program has not closed it.
+    fn is_there(&self) -> bool {
+        load::identity(self.fd) == Ok(self.identity)
+    }
 }
 
 static BOUND: Mutex<Table<Own>> = Mutex::new(Table::new());
@@ -110,13 +114,33 @@ pub fn each_passed(act: &mut dyn FnMut(i32, &CStr)) {
 }
 
 /// What another process needs to take over those that were bound here: each after its lock, where it has one.
-pub fn each_bound(act: &mut dyn FnMut(i32)) {
+pub fn each_bound(act: &mut dyn FnMut(i32)) -> nix::Result<()> {
     for (_, own) in BOUND.lock().iter().filter(|(_, own)| own.owner == getpid()) {
-        if load::identity(own.fd) == Ok(own.identity) {
-            own.bound.iter().for_each(|bound| act(bound.lock_number()));
+        if own.is_there() {
+            if let Some(bound) = &own.bound {
+                act(bound.lock_number()?);
+            }
             act(own.fd);
         }
     }
+    Ok(())
+}
+
+/// What was handed over is as it was asked for from now on.
+pub fn settle() -> Result<()> {
+    for (_, own) in BOUND.lock().iter().filter(|(_, own)| own.owner == getpid()) {
+        if let (true, Some(bound), Some(socket)) =
+            (own.is_there(), &mut own.bound, file::borrowed(own.fd))
+        {
+            bound.settle(socket)?;
+        }
+    }
+    Ok(())
+}
+
+/// Another process is the daemon from now on: the files and their locks are its, or nobody's.
+pub fn is_succeeded() {
+    remove_all(&mut BOUND.lock());
 }
 
 fn with_passed<T>(act: impl FnOnce(&mut Passed) -> Result<T>) -> Result<T> {
@@ -304,7 +328,7 @@ impl<'a> Place<'a> {
 pub fn bind_at(address: &Address, kind: i32, backlog: Option<i32>) -> nix::Result<Kept> {
     let is_it = |socket: BorrowedFd| {
         Address::of(socket).is_ok_and(|there| there == *address)
-            && stream::kind(socket) == Ok(kind & !FLAGS)
+            && stream::kind(socket) == Ok(kind & !stream::FLAGS)
             && stream::is_listening(socket) == Ok(backlog.is_some())
     };
     if let Some(handed) = handed::take_socket(&is_it) {
@@ -357,11 +381,16 @@ static AT_EXIT: AtExit = AtExit::new(at_exit);
 
 extern "C" fn at_exit() {
     // Where a thread is in a call of ours, the files stay, as after a crash.
-    let Some(mut table) = BOUND.try_lock() else { return };
+    if let Some(mut table) = BOUND.try_lock() {
+        remove_all(&mut table);
+    }
+}
+
+fn remove_all(table: &mut Table<Own>) {
     let own = |table: &mut Table<Own>| {
         table.iter().find(|(_, own)| own.owner == getpid()).map(|(number, _)| number)
     };
-    while let Some(own) = own(&mut table).and_then(|number| table.take(number)) {
+    while let Some(own) = own(table).and_then(|number| table.take(number)) {
         if let Some(bound) = own.bound {
             unix_socket::remove(bound);
         }
@@ -370,6 +399,9 @@ extern "C" fn at_exit() {
 
 /// The daemon owns what the process that was `before` it has bound.
 pub fn hand_over_from(before: Pid) {
+    if before == getpid() {
+        return;
+    }
     // Before or after a fork, so by no other thread.
     let Some(mut table) = BOUND.try_lock() else { return };
     for (_, own) in table.iter().filter(|(_, own)| own.owner == before) {

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use nix::{
     errno::Errno,
     fcntl::{AtFlags, OFlag},
-    sys::stat::{FchmodatFlags, Mode, SFlag, fchmod, fchmodat},
+    sys::stat::{FchmodatFlags, FileStat, Mode, SFlag, fchmod, fchmodat},
     unistd::{Gid, Uid, fchownat, getegid, geteuid},
 };
 
@@ -18,28 +18,32 @@ use crate::{
     pidfile::{self, Held, Place, Style},
     privileges,
     sys::{
-        file::{self, PathBuffer},
+        file::{self, OwnedFd, PathBuffer},
         load::Identity,
         stream::{self, Address},
     },
 };
 
 /// Who may connect, as the permissions of a file say it.
+#[derive(Clone, Copy)]
 pub struct Permissions {
     pub mode: Mode,
     pub uid: Uid,
     pub gid: Gid,
+    /// Nobody was asked for.
+    is_default: bool,
 }
 
 impl Permissions {
     /// The owner is a user, by name or number, with the group of that user. None: who this process is.
     pub fn find(mode: Mode, owner: Option<&CStr>) -> Result<Self> {
+        let is_default = owner.is_none();
         let (uid, gid) = match owner {
             Some(owner) => privileges::find_owner_and_group(owner)?,
             None => (None, None),
         };
         let (uid, gid) = (uid.unwrap_or_else(geteuid), gid.unwrap_or_else(getegid));
-        Ok(Permissions { mode, uid, gid })
+        Ok(Permissions { mode, uid, gid, is_default })
     }
 }
 
@@ -58,12 +62,25 @@ pub struct Bound {
     place: Place,
     identity: Identity,
     lock: Held,
+    /// Of a socket that the daemon before still serves: what holds when this process is the daemon.
+    then: Option<(Permissions, Option<i32>)>,
 }
 
 impl Bound {
-    /// The number of our lock, for a descriptor to be handed over.
-    pub fn lock_number(&self) -> i32 {
-        self.lock.number()
+    /// The number of our lock, for a descriptor to be handed over. EBADF if the program has closed it.
+    pub fn lock_number(&self) -> nix::Result<i32> {
+        self.lock.check().map(|()| self.lock.number())
+    }
+
+    /// What it is to be holds from now on, for a socket that was handed over.
+    pub fn settle(&mut self, socket: BorrowedFd) -> Result<()> {
+        let Some((permissions, backlog)) = self.then.take() else { return Ok(()) };
+        let (bound, stat) = open(&self.place)?;
+        if Identity::from(stat) != self.identity {
+            return Err(replaced(&self.place));
+        }
+        permit(&self.place, bound.as_fd(), &stat, &permissions)?;
+        listen(&self.place, socket, backlog)
     }
 
     /// The lock is this process's, which is the daemon now.
@@ -74,7 +91,7 @@ impl Bound {
 
 /// Under the lock only we change what stands at the place.
 pub fn remove(bound: Bound) {
-    let Bound { place, identity, lock } = bound;
+    let Bound { place, identity, lock, .. } = bound;
     if lock.is_ours()
         && place.is_intact()
         && place.stat().is_ok_and(|stat| Identity::from(stat) == identity)
@@ -106,6 +123,11 @@ pub fn bind(
     let (lock, handed) = handed::take_guarded(&|stat| lock_place.is(stat)).unzip();
     let handed = handed.flatten();
     let is_handed = handed.is_some();
+    let is_other = |socket: &OwnedFd| stream::kind(socket.as_fd()) != Ok(kind & !stream::FLAGS);
+    if handed.as_ref().is_some_and(is_other) {
+        let why = b"the daemon before has a socket of another type there";
+        return Err(pidfile::refused(Errno::EPROTOTYPE, path, why));
+    }
     let socket = handed.map_or_else(|| stream::unix(kind), Ok).and_then(Kept::new);
     let socket = socket.or_cannot("make a socket")?;
     let lock = match lock {
@@ -118,11 +140,21 @@ pub fn bind(
     let lock = Held::new(lock_place, lock)?;
     let fd = socket.unchecked().ok_or(Error(Errno::EBADF));
     let bound = fd.and_then(|fd| match is_handed {
-        true => finish(&place, fd, permissions, backlog, permissions.uid),
+        true => lock.owner().map_err(place.cannot("examine")).and_then(|owner| {
+            of_one_of(&place, [owner, permissions.uid, geteuid()]).map(|(_, stat)| stat)
+        }),
         false => bind_locked(&place, fd, permissions, backlog),
     });
     match bound {
-        Ok(identity) => Ok((socket, Bound { place, identity, lock })),
+        Ok(stat) => {
+            let mut then = *permissions;
+            if permissions.is_default {
+                // Who has it: the daemon before may have had rights to choose, which this one has not.
+                (then.uid, then.gid) = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
+            }
+            let then = is_handed.then_some((then, backlog));
+            Ok((socket, Bound { place, identity: Identity::from(stat), lock, then }))
+        }
         Err(error) => {
             lock.release();
             Err(error)
@@ -150,7 +182,7 @@ fn bind_locked(
     socket: BorrowedFd,
     permissions: &Permissions,
     backlog: Option<i32>,
-) -> Result<Identity> {
+) -> Result<FileStat> {
     let address = address(place)?;
     remove_stale(place, &address)?;
     // The file begins with this, less the umask.
@@ -159,32 +191,47 @@ fn bind_locked(
         Err(Errno::EADDRINUSE) => return Err(served(place)),
         bound => bound.map_err(place.cannot("bind"))?,
     }
-    let made = finish(place, socket, permissions, backlog, geteuid());
+    // Mode and owner are set on the very file that was bound, and only then somebody can connect.
+    let made = of_one_of(place, [geteuid()]).and_then(|(bound, stat)| {
+        permit(place, bound.as_fd(), &stat, permissions)?;
+        listen(place, socket, backlog).map(|()| stat)
+    });
     if made.is_err_and(|error| error.0 != Errno::ESTALE) {
         let _ = place.unlink();
     }
     made
 }
 
-/// Mode and owner are set on the very file that was bound, which is still this user's, and only then somebody can connect.
-fn finish(
-    place: &Place,
-    socket: BorrowedFd,
-    permissions: &Permissions,
-    backlog: Option<i32>,
-    owner_until_now: Uid,
-) -> Result<Identity> {
+/// What stands at the place, which belongs to one of these users: nobody else has put it there.
+fn of_one_of<const N: usize>(place: &Place, owners: [Uid; N]) -> Result<(OwnedFd, FileStat)> {
+    let (bound, stat) = open(place)?;
+    match file::kind(&stat) == SFlag::S_IFSOCK && owners.contains(&Uid::from_raw(stat.st_uid)) {
+        true => Ok((bound, stat)),
+        false => Err(replaced(place)),
+    }
+}
+
+fn open(place: &Place) -> Result<(OwnedFd, FileStat)> {
     let path = OFlag::O_PATH | OFlag::O_NOFOLLOW;
     let bound = file::open_at(place.at(), place.name(), path, Mode::empty())
         .map_err(place.cannot("open"))?;
     let stat = file::fstat(bound.as_fd()).map_err(place.cannot("examine"))?;
-    if file::kind(&stat) != SFlag::S_IFSOCK || stat.st_uid != owner_until_now.as_raw() {
-        return Err(pidfile::refused(Errno::ESTALE, place.shown(), b"it was replaced meanwhile"));
-    }
+    Ok((bound, stat))
+}
+
+fn replaced(place: &Place) -> Error {
+    pidfile::refused(Errno::ESTALE, place.shown(), b"it was replaced meanwhile")
+}
+
+fn permit(
+    place: &Place,
+    bound: BorrowedFd,
+    stat: &FileStat,
+    permissions: &Permissions,
+) -> Result<()> {
     if Mode::from_bits_truncate(stat.st_mode) & all_permissions() != permissions.mode {
         let mut name = PathBuffer::new();
-        let name =
-            file::proc_path(bound.as_fd(), &mut name).map_err(place.cannot("set the mode of"))?;
+        let name = file::proc_path(bound, &mut name).map_err(place.cannot("set the mode of"))?;
         let at = nix::fcntl::AT_FDCWD;
         fchmodat(at, name, permissions.mode, FchmodatFlags::FollowSymlink)
             .map_err(place.cannot("set the mode of"))?;
@@ -192,13 +239,16 @@ fn finish(
     let owner = (permissions.uid, permissions.gid);
     if (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid)) != owner {
         let (uid, gid) = (Some(owner.0), Some(owner.1));
-        fchownat(bound.as_fd(), c"", uid, gid, AtFlags::AT_EMPTY_PATH)
+        fchownat(bound, c"", uid, gid, AtFlags::AT_EMPTY_PATH)
             .map_err(place.cannot("set the owner of"))?;
     }
-    if let Some(backlog) = backlog {
-        stream::listen(socket, backlog).map_err(place.cannot("listen on"))?;
-    }
-    Ok(Identity::from(stat))
+    Ok(())
+}
+
+fn listen(place: &Place, socket: BorrowedFd, backlog: Option<i32>) -> Result<()> {
+    backlog.map_or(Ok(()), |backlog| {
+        stream::listen(socket, backlog).map_err(place.cannot("listen on"))
+    })
 }
 
 fn all_permissions() -> Mode {

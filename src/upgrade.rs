@@ -20,9 +20,9 @@ use crate::{
     daemonize::{self, Serving},
     deadline::{Deadline, FOR_EVER},
     error::{self, Error, Line, OrCannot, Result},
-    handed,
-    launch::{self, Forks, Side},
-    log, notify, pidfile, sockets, status,
+    handed, inherited,
+    launch::{self, Forks, Side, Successor},
+    log, notify, pidfile, signals, sockets, status,
     sys::{
         file::{self, OwnedFd, Text},
         load,
@@ -40,7 +40,7 @@ const ARGUMENTS_MAX: usize = 2 << 20;
 
 /// `rsd_upgrade`. None: the arguments of this process.
 pub fn upgrade(arguments: Option<Arguments>, timeout_ms: Option<u32>) -> Result<()> {
-    let daemon = daemonize::serving()
+    let daemon = daemonize::serving()?
         .ok_or_else(|| refused(Errno::EPERM, b"this process is no daemon that is ready"))?;
     if getpid().as_raw() == 1 {
         return Err(refused(Errno::ENOTSUP, b"this is process 1, whose end is everybody's"));
@@ -51,6 +51,7 @@ pub fn upgrade(arguments: Option<Arguments>, timeout_ms: Option<u32>) -> Result<
             b"in the foreground whoever has started this process would take its end for that of the daemon",
         ));
     }
+    refuse_to_live_on()?;
     let mut own = Strings::new();
     let (path, arguments) = match &arguments {
         Some(arguments) => (arguments.first(), arguments.as_ptr()),
@@ -64,27 +65,34 @@ pub fn upgrade(arguments: Option<Arguments>, timeout_ms: Option<u32>) -> Result<
     let mut environment = Environment::new();
     environment.fill(&estate, &daemon)?;
     let variables = environment.strings.pointers()?;
+    let ignored = inherited::ignored_signals();
     error::sentence(); // allocated now, not after the fork
     match launch::launch(Forks::ToSucceed)? {
         Side::Daemon { channel, .. } => {
             estate.put_channel(&channel);
             environment.complete();
-            let errno = process::execute(path, arguments, variables, estate.fds());
+            let errno = process::execute(path, arguments, variables, estate.fds(), ignored);
             let failed = Error::cannot_at(errno, "run", path.to_bytes());
-            let _ = channel::send(channel.as_fd(), &Word::Failed(failed));
+            // Its number may be another descriptor's by now.
+            let channel = estate.channel().unwrap_or(channel.as_fd());
+            let _ = channel::send(channel, &Word::Failed(failed));
             process::exit_now(1)
         }
         Side::Launcher(launcher) => {
             let mut is_told = false;
-            let waited = launcher.wait_for_successor(timeout_ms, |pid, status, channel| {
+            let every_ms = daemon.watchdog_ms;
+            let waited = launcher.wait_for_successor(timeout_ms, every_ms, |ready, channel| {
                 is_told = true;
-                let_go(&daemon, pid, status, channel)
+                let_go(&daemon, ready, channel)
             });
             if let Err(error) = waited {
-                if is_told {
-                    // It has been ended since, whatever it had written.
-                    error::keeping_sentence(|| reclaim(&daemon, &estate));
-                }
+                // It has been ended since, whatever it had written.
+                error::keeping_sentence(|| {
+                    if is_told {
+                        tell_manager(&daemon);
+                    }
+                    estate.reclaim();
+                });
                 return Err(error);
             }
         }
@@ -95,7 +103,17 @@ pub fn upgrade(arguments: Option<Arguments>, timeout_ms: Option<u32>) -> Result<
     handed::is_succeeded();
     daemonize::is_succeeded();
     control::let_go();
+    sockets::is_succeeded();
+    pidfile::is_succeeded();
     Ok(())
+}
+
+/// Who was told to end does not live on in another process.
+fn refuse_to_live_on() -> Result<()> {
+    match signals::is_shutdown() {
+        true => Err(Error::new(Errno::EINTR, &[b"cannot upgrade: the daemon was told to end"])),
+        false => Ok(()),
+    }
 }
 
 fn refused(errno: Errno, why: &[u8]) -> Error {
@@ -103,9 +121,12 @@ fn refused(errno: Errno, why: &[u8]) -> Error {
 }
 
 /// The new process waits for our word, and writes its number into the pid files then.
-fn let_go(daemon: &Serving, pid: i32, status: &[u8], channel: BorrowedFd) -> Result<()> {
-    launch::hand_over(daemon.is_main, pid, status)?;
-    let is_taken = socket::send(channel, b"g").is_ok()
+fn let_go(daemon: &Serving, ready: &Successor, channel: BorrowedFd) -> Result<()> {
+    let pid = ready.pid;
+    launch::hand_over(daemon.is_main, pid, ready.status)?;
+    // A handler may have run in another thread.
+    refuse_to_live_on().and_then(|()| ready.refuse_cancelled())?;
+    let is_taken = socket::send(channel, &daemonize::GO).is_ok()
         && Deadline::after(TAKE_OVER_MS).poll(Some(channel), FOR_EVER) == Ok(true)
         && socket::receive(channel, &mut [0]) == Ok(1);
     if !is_taken {
@@ -121,10 +142,9 @@ fn let_go(daemon: &Serving, pid: i32, status: &[u8], channel: BorrowedFd) -> Res
     Ok(())
 }
 
-/// The service manager and the files of the locks name this process again.
-fn reclaim(daemon: &Serving, estate: &Estate) {
+/// The main process is this one again.
+fn tell_manager(daemon: &Serving) {
     let _ = launch::hand_over(daemon.is_main, getpid().as_raw(), status::get().text.as_bytes());
-    estate.reclaim();
 }
 
 /// The descriptors that are handed over, on the numbers from `sockets::FIRST` on: first the sockets that were passed, then
@@ -155,8 +175,9 @@ impl Estate {
         estate.add(-1); // the channel
         daemon.lock.iter().for_each(|lock| estate.add(*lock));
         pidfile::each_for_program(&mut |fd| estate.add(fd));
-        control::each(&mut |fd| estate.add(fd));
-        sockets::each_bound(&mut |fd| estate.add(fd));
+        let cannot = "hand over sockets, of which the program has closed a part";
+        control::each(&mut |fd| estate.add(fd)).or_cannot(cannot)?;
+        sockets::each_bound(&mut |fd| estate.add(fd)).or_cannot(cannot)?;
         match estate.count < ESTATE_MAX {
             true => Ok(estate),
             false => Err(refused(Errno::E2BIG, b"there are too many sockets")),
@@ -176,6 +197,11 @@ impl Estate {
         }
     }
 
+    /// Where the channel stands now.
+    fn channel(&self) -> Option<BorrowedFd<'static>> {
+        self.fds.get(self.passed).and_then(|fd| file::borrowed(*fd))
+    }
+
     fn fds(&mut self) -> &mut [c_int] {
         self.fds.get_mut(..self.count).unwrap_or_default()
     }
@@ -185,7 +211,7 @@ impl Estate {
         for &fd in self.fds.get(self.passed + 1..self.count).unwrap_or_default() {
             let Some(file) = file::borrowed(fd) else { continue };
             if file::fstat(file).is_ok_and(|stat| file::kind(&stat) == SFlag::S_IFREG) {
-                let _ = pidfile::claim(file);
+                let _ = pidfile::reclaim(file);
             }
         }
     }
@@ -284,7 +310,7 @@ impl Environment {
             let name = variable.to_bytes().split(|&byte| byte == b'=').next().unwrap_or_default();
             let is_replaced = match name {
                 b"LISTEN_PID" | b"LISTEN_FDS" | b"LISTEN_FDNAMES" | b"LISTEN_PIDFDID" => true,
-                b"WATCHDOG_PID" => true,
+                b"WATCHDOG_PID" => daemon.watchdog_ms.is_some(),
                 b"SYSTEMD_EXEC_PID" => is_executed,
                 name => name == handed::VARIABLE.to_bytes(),
             };

@@ -16,8 +16,8 @@ use std::{
 
 use common::{
     Child, Daemon, Folder, command, control::Client, example, foreground::Foreground,
-    has_ended_within, is_locked, is_root, port, program, read, skip, status_of, succeed, test_with,
-    text, until,
+    has_ended_within, is_locked, is_root, manager::Manager, port, program, read, skip, status_of,
+    succeed, test_with, text, until,
 };
 use nix::{
     libc::{ECHILD, EINTR, ENOENT, ETIMEDOUT},
@@ -308,6 +308,192 @@ fn a_new_start_that_fails_changes_nothing() {
     daemon.signal(Signal::SIGUSR2);
     rig.successor(daemon).stop();
     rig.assert_nothing_left();
+}
+
+/// Whatever the new one asks for: until it is the daemon, the socket is as it was.
+#[test]
+fn sockets_get_another_mode_and_owner_with_the_new_one_and_no_other_type() {
+    let rig = Rig::new();
+    let daemon = rig.start(&["mode=0600"]);
+    let socket = rig.folder.path("d.sock");
+    let stat = || nix::sys::stat::stat(&socket).unwrap();
+    rig.next("kind=5");
+    daemon.signal(Signal::SIGUSR2);
+    let why = "d.sock: the daemon before has a socket of another type there";
+    until("it is refused", || rig.log().contains(why));
+    rig.assert_served_by(&daemon);
+    rig.next("mode=0666");
+    daemon.signal(Signal::SIGUSR2);
+    let daemon = rig.successor(daemon);
+    assert_eq!(stat().st_mode & 0o777, 0o666);
+    rig.next(if is_root() { "owner=nobody" } else { "fail" });
+    daemon.signal(Signal::SIGUSR2);
+    if !is_root() {
+        daemon.stop();
+        return skip("needs root for another owner");
+    }
+    let daemon = rig.successor(daemon);
+    assert_ne!(stat().st_uid, 0);
+    daemon.stop();
+    rig.assert_nothing_left();
+}
+
+/// A socket that root has bound is served on by who is root no more.
+#[test]
+fn who_drops_its_privileges_is_upgraded_with_its_unix_sockets() {
+    if !is_root() {
+        return skip("needs root to give it up");
+    }
+    let rig = Rig::new();
+    let nobody = nix::unistd::User::from_name("nobody").unwrap().unwrap();
+    nix::unistd::chown(rig.folder.as_ref(), Some(nobody.uid), Some(nobody.gid)).unwrap();
+    fs::write(rig.folder.path("log"), "").unwrap();
+    nix::unistd::chown(&rig.folder.path("log"), Some(nobody.uid), None).unwrap();
+    let first = rig.start(&["drop=nobody"]);
+    until("it serves", || rig.log().contains("serves as"));
+    first.signal(Signal::SIGUSR2);
+    let second = rig.successor(first);
+    assert!(!second.status("Uid").contains("0\t"));
+    second.stop();
+}
+
+/// One that has a session of its own is no child of the process that made it, and is ended all the same.
+#[test]
+fn a_new_start_that_leads_its_session_is_ended_when_it_is_late() {
+    let rig = Rig::new();
+    let daemon = rig.start(&["leader=1"]);
+    rig.next("hang");
+    daemon.signal(Signal::SIGUSR2);
+    let new = rig.new_process(&daemon);
+    new.wait_end();
+    let why = format!("{ETIMEDOUT}: the daemon was not ready within 1000 ms and was ended\n");
+    until("it is refused", || rig.log().contains(&why));
+    rig.assert_served_by(&daemon);
+    daemon.stop();
+    rig.assert_nothing_left();
+}
+
+/// Also where it has taken the socket before it calls rsd_daemonize().
+#[test]
+fn a_new_start_that_fails_removes_what_is_its_and_nothing_else() {
+    let rig = Rig::new();
+    let early = format!("early={}", rig.folder.path("d.early").display());
+    let daemon = rig.start(&[&early]);
+    rig.next("fail");
+    daemon.signal(Signal::SIGUSR2);
+    let why = format!("{ECHILD}: the new process gave up: the new one is bad");
+    until("it is refused", || rig.log().contains(&why));
+    assert!(UnixStream::connect(rig.folder.path("d.early")).is_ok());
+    let before = rig.folder.names();
+    rig.next(&format!("path={}", rig.folder.path("d.other").display()));
+    fs::write(rig.folder.path("bad"), "").unwrap();
+    daemon.signal(Signal::SIGUSR2);
+    until("it is refused", || rig.log().matches("the new process gave up: it is bad").count() == 1);
+    fs::remove_file(rig.folder.path("bad")).unwrap();
+    let mut after = rig.folder.names();
+    after.retain(|name| name != "log");
+    assert_eq!(after, before.into_iter().filter(|name| name != "log").collect::<Vec<_>>());
+    rig.assert_served_by(&daemon);
+    daemon.stop();
+    rig.assert_nothing_left();
+}
+
+#[test]
+fn who_was_told_to_end_is_not_upgraded() {
+    let rig = Rig::new();
+    let daemon = rig.start(&["ends-first=1"]);
+    daemon.signal(Signal::SIGUSR2);
+    daemon.wait_end();
+    rig.assert_nothing_left();
+    let why = format!("{EINTR}: cannot upgrade: the daemon was told to end");
+    assert!(rig.log().contains(&why), "{}", rig.log());
+}
+
+/// A number that cannot be written is no success.
+#[test]
+fn a_new_start_that_cannot_write_the_pid_file_does_not_take_over() {
+    let rig = Rig::new();
+    let daemon = rig.start(&[]);
+    rig.next("longest-file=0");
+    daemon.signal(Signal::SIGUSR2);
+    until("it is refused", || !read(&rig.folder.path("refused")).is_empty());
+    rig.assert_served_by(&daemon);
+    daemon.stop();
+    rig.assert_nothing_left();
+}
+
+/// A release is a folder that a link leads to.
+#[test]
+fn a_link_that_leads_to_another_program_starts_that() {
+    let mut rig = Rig::new();
+    for release in ["1", "2"] {
+        fs::create_dir(rig.folder.path(release)).unwrap();
+        fs::copy(&rig.program, rig.folder.path(&format!("{release}/upgraded"))).unwrap();
+    }
+    let link = rig.folder.path("current");
+    std::os::unix::fs::symlink("1/upgraded", &link).unwrap();
+    rig.program = link.clone();
+    let daemon = rig.start(&[]);
+    fs::remove_file(&link).unwrap();
+    std::os::unix::fs::symlink("2/upgraded", &link).unwrap();
+    daemon.signal(Signal::SIGUSR2);
+    let next = rig.successor(daemon);
+    if test_with() != "valgrind" {
+        let program = fs::read_link(format!("/proc/{}/exe", next.pid)).unwrap();
+        assert_eq!(program, rig.folder.path("2/upgraded"));
+    }
+    next.stop();
+    rig.assert_nothing_left();
+}
+
+/// Neither what the new one has started before its first call, nor who finishes its clients, has the locks.
+#[test]
+fn after_a_crash_of_the_new_one_another_can_start() {
+    let rig = Rig::new();
+    let daemon = rig.start(&["drains=1", "locked=d.locked"]);
+    rig.next("child=1");
+    daemon.signal(Signal::SIGUSR2);
+    until("it has taken over", || rig.log().contains(" has taken over"));
+    let new = rig.daemon();
+    assert_ne!(new.pid, daemon.pid);
+    until("its number is there", || is_locked(&rig.folder.path("d.locked")));
+    let child = Daemon::of_pid(new.children()[0]);
+    new.signal(Signal::SIGKILL);
+    new.wait_end();
+    fs::remove_file(rig.folder.path("next")).unwrap();
+    assert!(!is_locked(&rig.pidfile()) && !is_locked(&rig.folder.path("d.locked")));
+    let mut start = command(&rig.program);
+    let path = format!("path={}", rig.folder.path("d.sock").display());
+    start.args(["pidfile=./d.pid", "locked=d.locked", "control=./d.ctl", &path]);
+    succeed(start.current_dir(&rig.folder));
+    rig.daemon().stop();
+    drop((daemon, child));
+}
+
+#[test]
+fn the_watchdog_is_told_meanwhile() {
+    let (manager, rig) = (Manager::new(), Rig::new());
+    let mut start = command(&rig.program);
+    start.args(["pidfile=./d.pid", "foreground=1"]).current_dir(&rig.folder);
+    start.env("NOTIFY_SOCKET", manager.folder.path("notify")).env("WATCHDOG_USEC", "400000");
+    let started = Child::start(&mut start);
+    let daemon = Daemon::of_pid(started.pid());
+    assert_eq!(manager.told(), "READY=1");
+    until("it serves", || rig.log().contains("serves as"));
+    rig.next("wait");
+    daemon.signal(Signal::SIGUSR2);
+    let new = rig.new_process(&daemon);
+    manager.socket.set_nonblocking(true).unwrap();
+    while manager.socket.recv(&mut [0; 100]).is_ok() {}
+    manager.socket.set_nonblocking(false).unwrap();
+    for _ in 0..3 {
+        assert_eq!(manager.told(), "WATCHDOG=1");
+    }
+    fs::write(rig.folder.path("go"), "").unwrap();
+    until("it hands over", || manager.told() == format!("MAINPID={}\nREADY=1", new.pid));
+    until("it waits for that", || manager.told() == "BARRIER=1");
+    daemon.wait_end();
+    new.stop();
 }
 
 #[test]

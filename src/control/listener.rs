@@ -1,7 +1,7 @@
 //! The socket that clients connect to, and which of them may do what.
 
 use core::ffi::CStr;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use nix::{errno::Errno, sys::stat::Mode, unistd::geteuid};
 
@@ -57,7 +57,7 @@ impl Listener {
 
     /// What a client may do. None: nothing.
     fn access(&self, client: BorrowedFd, peer: &Peer) -> Option<Access> {
-        let Permissions { mode, uid, gid } = &self.permissions;
+        let Permissions { mode, uid, gid, .. } = &self.permissions;
         let is_own =
             peer.uid != OVERFLOW_ID && (peer.uid == uid.as_raw() || peer.uid == geteuid().as_raw());
         if is_own || peer.uid == 0 {
@@ -108,9 +108,20 @@ impl Listener {
     }
 
     /// The descriptors that another process needs to take it over.
-    pub fn each(&self, act: &mut dyn FnMut(i32)) {
-        self.path.iter().for_each(|bound| act(bound.lock_number()));
-        act(self.socket.number());
+    pub fn each(&self, act: &mut dyn FnMut(i32)) -> nix::Result<()> {
+        if let Some(bound) = &self.path {
+            act(bound.lock_number()?);
+        }
+        act(self.socket.get()?.as_raw_fd());
+        Ok(())
+    }
+
+    /// See `Bound::settle`.
+    pub fn settle(&mut self) -> Result<()> {
+        match &mut self.path {
+            Some(bound) => bound.settle(self.socket.get().or_cannot("listen for clients")?),
+            None => Ok(()),
+        }
     }
 
     /// Another process serves it, or nobody, where it was not taken over.

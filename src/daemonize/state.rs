@@ -12,6 +12,7 @@ use nix::{
 
 use crate::{
     channel::{self, Word},
+    control,
     deadline::{Deadline, FOR_EVER},
     detach::Choice,
     error::{Error, Line, OrCannot, Result},
@@ -20,7 +21,7 @@ use crate::{
     launch, log,
     notify::{self, NotifyFd},
     pidfile::{self, Held, Place, Style},
-    status, stdio,
+    sockets, status, stdio,
     sys::{
         file::Text,
         process::AtExit,
@@ -167,24 +168,30 @@ pub fn ready() -> Result<()> {
     Ok(())
 }
 
+/// What the daemon before says when it lets go, and what when it goes on.
+pub const GO: [u8; 1] = *b"g";
+pub const NO: [u8; 1] = *b"n";
 /// How long the daemon before may take to let go.
 const LET_GO_MS: i32 = 30_000;
 
-/// Waits for the word of the daemon before, which was sent that this one is ready. Where that has ended, nobody else is
-/// left.
+/// Waits for the word of the daemon before, which was sent that this one is ready. Where that has ended without one,
+/// nobody else is left.
 fn take_over(channel: BorrowedFd, sent: nix::Result<()>) -> nix::Result<()> {
-    let hear = || {
+    let mut word = [0];
+    let mut hear = || {
         sent?;
         match Deadline::after(LET_GO_MS).poll(Some(channel), FOR_EVER)? {
-            true => socket::receive(channel, &mut [0]),
+            true => socket::receive(channel, &mut word),
             false => Err(Errno::ETIMEDOUT),
         }
     };
     match hear() {
+        Ok(1) if word != GO => return Err(Errno::ECANCELED),
         Ok(_) | Err(Errno::EPIPE | Errno::ECONNRESET) => {}
         Err(errno) => return Err(errno),
     }
-    handed::succeed();
+    sockets::settle().and_then(|()| control::settle()).map_err(|error| error.0)?;
+    handed::succeed()?;
     let _ = socket::send(channel, b"t");
     Ok(())
 }
@@ -197,13 +204,18 @@ pub struct Serving {
     pub program: Option<Text>,
     /// The number of the lock of its pid file.
     pub lock: Option<i32>,
+    pub watchdog_ms: Option<i64>,
 }
 
 /// What this process is, if it is a daemon that is ready.
-pub fn serving() -> Option<Serving> {
+pub fn serving() -> Result<Option<Serving>> {
     let daemon = daemon();
-    let daemon = daemon.as_ref().filter(|daemon| daemon.owner == getpid())?;
-    (daemon.stage == Stage::Ready).then_some(Serving {
+    let is_ready = |daemon: &&Daemon| daemon.owner == getpid() && daemon.stage == Stage::Ready;
+    let Some(daemon) = daemon.as_ref().filter(is_ready) else { return Ok(None) };
+    if let Some(held) = &daemon.pidfile {
+        held.check().map_err(|errno| lost(b"the lock of the pid file", errno))?;
+    }
+    Ok(Some(Serving {
         is_foreground: daemon.choice.is_foreground,
         is_main: daemon.is_main,
         program: daemon
@@ -211,7 +223,8 @@ pub fn serving() -> Option<Serving> {
             .as_ref()
             .and_then(|path| Text::new(path.as_c_str().to_bytes()).ok()),
         lock: daemon.pidfile.as_ref().map(Held::number),
-    })
+        watchdog_ms: daemon.watchdog_ms,
+    }))
 }
 
 /// Another process is the daemon from now on.

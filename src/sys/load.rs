@@ -68,7 +68,8 @@ pub fn forget_signal(signo: i32) {
     BLOCKED.fetch_and(!bit(signo), Relaxed);
 }
 
-fn bit(signo: i32) -> u64 {
+/// That of a signal in a set.
+pub fn bit(signo: i32) -> u64 {
     1u64.checked_shl(signo.wrapping_sub(1) as u32).unwrap_or(0)
 }
 
@@ -104,6 +105,7 @@ fn note_descriptors() {
         if count > 0 { (count, LAST_NUMBER) } else { (i64::MAX, LAST_NUMBER_UNTOLD) };
     let chunk = (file::limit() as usize).clamp(1, CHUNK);
 
+    let is_handed = is_handed();
     let mut list: *mut Inherited = ptr::null_mut();
     let mut noted = 0;
     let mut first = 0;
@@ -116,6 +118,9 @@ fn note_descriptors() {
             let Some(identity) = identity(fd).ok().filter(|_| fd > 2) else {
                 continue;
             };
+            if is_handed {
+                let _ = file::set_close_on_exec(fd);
+            }
             // SAFETY: `list` is NULL or realloc(3) made it.
             let longer =
                 unsafe { libc::realloc(list.cast(), (noted + 1) * size_of::<Inherited>()) };
@@ -134,6 +139,14 @@ fn note_descriptors() {
     }
     DESCRIPTOR_COUNT.store(noted, Relaxed);
     DESCRIPTORS.store(list, Relaxed);
+}
+
+/// Whether a daemon before this process hands over what is open: programs that are executed have no part in it.
+fn is_handed() -> bool {
+    let told =
+        environment(crate::handed::VARIABLE).map_or(b"".as_slice(), core::ffi::CStr::to_bytes);
+    let pid = told.rsplit(|&byte| byte == b':').next().and_then(crate::text::number);
+    pid.is_some_and(|pid| i64::from(pid) == i64::from(nix::unistd::getpid().as_raw()))
 }
 
 /// What is open on this number now.

@@ -28,6 +28,7 @@ unsafe extern "C" {
         environment: *const *mut c_char,
         fds: *mut c_int,
         count: c_int,
+        ignored: u64,
     ) -> c_int;
     /// Defined in fork_twice.c, which says what it does.
     fn rsd_fork_twice(daemon: *mut libc::pid_t) -> libc::pid_t;
@@ -133,17 +134,19 @@ pub fn environment() -> impl Iterator<Item = &'static CStr> {
     })
 }
 
-/// In a process of our own: executes a program with clean signals and these descriptors alone, which stand on the numbers
+/// In a process of our own: executes a program with clean signals, but for the ignored ones of these bits, and these descriptors alone, which stand on the numbers
 /// from 3 on then, beside stdio. Returns only with an errno. Neither heap nor lock.
 pub fn execute(
     path: &CStr,
     arguments: *const *mut c_char,
     environment: *const *mut c_char,
     fds: &mut [c_int],
+    ignored: u64,
 ) -> Errno {
     // SAFETY: the pointers are as execve(2) wants them, by whoever has put them together, and signals are blocked.
     let errno = unsafe {
-        rsd_execute(path.as_ptr(), arguments, environment, fds.as_mut_ptr(), fds.len() as c_int)
+        let (start, count) = (fds.as_mut_ptr(), fds.len() as c_int);
+        rsd_execute(path.as_ptr(), arguments, environment, start, count, ignored)
     };
     Errno::from_raw(errno)
 }
@@ -553,8 +556,20 @@ unsafe extern "C" {
     static program_invocation_short_name: *const c_char;
 }
 
-/// The path of this program's file.
+/// The path of this program's file: that by which it was executed, a symbolic link perhaps, if it still leads there.
 pub fn program() -> nix::Result<Text> {
+    let identity = |path: &CStr| nix::sys::stat::stat(path).map(load::Identity::from);
+    // SAFETY: the kernel has put a string there, which is never changed by the C library.
+    let executed = unsafe { libc::getauxval(libc::AT_EXECFN) as *const c_char };
+    if !executed.is_null() {
+        // SAFETY: as above.
+        let executed = unsafe { CStr::from_ptr(executed) };
+        let is_program =
+            || identity(executed).is_ok_and(|it| Ok(it) == identity(c"/proc/self/exe"));
+        if executed.to_bytes().starts_with(b"/") && is_program() {
+            return Text::new(executed.to_bytes());
+        }
+    }
     let mut path = [0; libc::PATH_MAX as usize];
     let length = file::read_link(c"/proc/self/exe", &mut path)?;
     Text::new(path.get(..length).unwrap_or_default())

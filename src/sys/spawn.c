@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
+#include <stdint.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -47,16 +48,19 @@ static void close_at_exec(int first)
 }
 
 /* 0 or an errno. */
-static int reset_signals(void)
+/* But for those that stay ignored, the bit of whose number less one is set. */
+static int reset_signals(uint64_t ignored)
 {
-    /* SIG_DFL, no flags, an empty mask: as the kernel has it, which also takes the two signals that the
+    /* The action, no flags, an empty mask: as the kernel has it, which also takes the two signals that the
        C library keeps for itself, and which are inherited ignored from posix_spawn(3). */
-    const char action[64] = { 0 };
+    void (*action[8])(int) = { SIG_DFL };
 
-    for (int signo = 1; signo <= SIGRTMAX; signo++)
+    for (int signo = 1; signo <= SIGRTMAX; signo++) {
+        action[0] = ignored >> (signo - 1) & 1 ? SIG_IGN : SIG_DFL;
         if (signo != SIGKILL && signo != SIGSTOP
             && syscall(SYS_rt_sigaction, signo, action, NULL, _NSIG / 8) == -1)
             return errno;
+    }
     return 0;
 }
 
@@ -112,7 +116,7 @@ static int become(const struct rsd_spawn *spawn)
     if (setpgid(0, 0) == -1)
         return errno;
     /* All, before any is unblocked: no handler of the caller's may run on its memory. */
-    if ((failed = reset_signals()) != 0)
+    if ((failed = reset_signals(0)) != 0)
         return failed;
     for (int fd = 0; fd < 3; fd++)
         if (dup2(spawn->stdio[fd], fd) == -1)
@@ -128,9 +132,9 @@ static int become(const struct rsd_spawn *spawn)
  * Executes a program with these descriptors on the numbers from 3 on, and no others but stdio. All signals must be
  * blocked. Returns only with an errno.
  */
-int rsd_execute(const char *path, char *const *argv, char *const *environment, int *fds, int count)
+int rsd_execute(const char *path, char *const *argv, char *const *environment, int *fds, int count, uint64_t ignored)
 {
-    int failed = reset_signals();
+    int failed = reset_signals(ignored);
 
     if (failed != 0)
         return failed;

@@ -226,6 +226,8 @@ pub fn limit(socket: BorrowedFd, limit_ms: i32) -> nix::Result<()> {
 
 /// How many clients may wait until they are accepted. The kernel has a limit of its own.
 pub(crate) const BACKLOG: c_int = 4096;
+/// What goes with a kind in socket(2).
+pub const FLAGS: c_int = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
 
 pub fn listen(socket: BorrowedFd, backlog: c_int) -> nix::Result<()> {
     // SAFETY: listen(2) takes no pointers.

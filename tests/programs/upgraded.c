@@ -1,13 +1,16 @@
 /*
  * A daemon that is upgraded by SIGUSR2 and by the control command "upgrade", and tells its pid to whoever connects to its
  * port or its path. Its arguments are options, KEY=VALUE. A file "next" in its folder has what a new one does before it
- * is ready: fail, late (the same when it has all), hang, crash, exit, refuse (an error of rsd_daemonize()), wait (for a file "go"), or another path.
+ * is ready: fail, late (the same when it has all), hang, crash, exit, refuse (an error of rsd_daemonize()), wait (for a file "go"),
+ * or one more option.
  */
 #include "cases.h"
 
+#include <err.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <syslog.h>
 
@@ -68,42 +71,63 @@ static void misbehave(const char *how)
             usleep(1000);
 }
 
+static struct rsd_options options = { .size = sizeof options, .directory = ".", .name = "upgraded" };
+static const char *early, *port, *path, *name, *control, *locked, *owner, *dropped;
+static unsigned mode;
+static int is_ready_at_once, kind, child, ends_first, drains;
+
+static void take(const char *argument)
+{
+    const char *value = strchr(argument, '=') + 1;
+    size_t length = (size_t)(value - argument) - 1;
+    const struct {
+        const char *key, **to;
+    } texts[] = { { "pidfile", &options.pidfile }, { "user", &options.user }, { "early", &early }, { "port", &port },
+                  { "path", &path }, { "named", &name }, { "control", &control }, { "locked", &locked },
+                  { "owner", &owner }, { "drop", &dropped } };
+    const struct {
+        const char *key;
+        int *to;
+    } numbers[] = { { "foreground", &options.foreground }, { "leader", &options.session_leader },
+                    { "at-once", &is_ready_at_once }, { "kind", &kind }, { "child", &child },
+                    { "ends-first", &ends_first }, { "drains", &drains } };
+
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        if (strlen(texts[i].key) == length && strncmp(argument, texts[i].key, length) == 0)
+            *texts[i].to = value;
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        if (strlen(numbers[i].key) == length && strncmp(argument, numbers[i].key, length) == 0)
+            *numbers[i].to = atoi(value);
+    if (strncmp(argument, "late=", 5) == 0)
+        options.pidfile_when = RSD_PIDFILE_AT_READY;
+    if (strncmp(argument, "mode=", 5) == 0)
+        mode = (unsigned)strtoul(value, NULL, 8);
+    if (strncmp(argument, "longest-file=", 13) == 0) {
+        struct rlimit limit = { (rlim_t)atoi(value), (rlim_t)atoi(value) };
+        check(signal(SIGXFSZ, SIG_IGN) != SIG_ERR && setrlimit(RLIMIT_FSIZE, &limit) == 0);
+    }
+}
+
 int main(int argc, char *argv[])
 {
-    struct rsd_options options = { .size = sizeof options, .directory = ".", .name = "upgraded" };
-    const char *port = NULL, *path = NULL, *name = NULL, *control = NULL, *locked = NULL, *owner = NULL;
     char here[4096];
-    int is_ready_at_once = 0;
     char next[256] = "";
     FILE *file = fopen("next", "r");
 
     if (file != NULL && getenv("RSDAEMON_UPGRADE") != NULL)
         check(fgets(next, sizeof next, file) != NULL);
-    for (int i = 1; i < argc; i++) {
-        char *value = strchr(argv[i], '=') + 1;
-        if (strncmp(argv[i], "foreground=", 11) == 0)
-            options.foreground = atoi(value);
-        else if (strncmp(argv[i], "pidfile=", 8) == 0)
-            options.pidfile = strcmp(next, "refuse") == 0 ? "/nowhere/d.pid" : value;
-        else if (strncmp(argv[i], "late=", 5) == 0)
-            options.pidfile_when = RSD_PIDFILE_AT_READY;
-        else if (strncmp(argv[i], "user=", 5) == 0)
-            options.user = value;
-        else if (strncmp(argv[i], "locked=", 7) == 0)
-            locked = value;
-        else if (strncmp(argv[i], "port=", 5) == 0)
-            port = value;
-        else if (strncmp(argv[i], "path=", 5) == 0)
-            path = strncmp(next, "path=", 5) == 0 ? next + 5 : value;
-        else if (strncmp(argv[i], "owner=", 6) == 0)
-            owner = value;
-        else if (strncmp(argv[i], "at-once=", 8) == 0)
-            is_ready_at_once = atoi(value);
-        else if (strncmp(argv[i], "named=", 6) == 0)
-            name = value;
-        else if (strncmp(argv[i], "control=", 8) == 0)
-            control = value;
+    for (int i = 1; i < argc; i++)
+        take(argv[i]);
+    if (strchr(next, '=') != NULL)
+        take(next);
+    if (strcmp(next, "refuse") == 0)
+        options.pidfile = "/nowhere/d.pid";
+    if (child && fork() == 0) {
+        execlp("sleep", "sleep", "1000", NULL);
+        _exit(127);
     }
+    if (early != NULL && rsd_listen(RSD_SOCKET(.address = early)) == -1)
+        errx(1, "%s", rsd_last_error());
     if (locked != NULL)
         check(rsd_lock_pidfile(locked) != -1);
     check(getcwd(here, sizeof here) != NULL);
@@ -119,7 +143,8 @@ int main(int argc, char *argv[])
         polled[i].events = POLLIN;
         if (addresses[i] != NULL
             && (polled[i].fd = rsd_listen(RSD_SOCKET(.name = i == 1 ? name : NULL, .address = addresses[i],
-                                                     .owner = i == 1 ? owner : NULL, .backlog = 1000))) == -1)
+                                                     .owner = i == 1 ? owner : NULL, .mode = i == 1 ? mode : 0,
+                                                     .type = i == 1 ? kind : 0, .backlog = 1000))) == -1)
             return rsd_fail(1, rsd_last_error());
     }
     if (control != NULL
@@ -128,8 +153,12 @@ int main(int argc, char *argv[])
         return rsd_fail(1, rsd_last_error());
     if (strcmp(next, "late") == 0)
         return rsd_fail(7, "the new one has all and is bad");
+    if (getenv("RSDAEMON_UPGRADE") != NULL && access("bad", F_OK) == 0)
+        return rsd_fail(7, "it is bad");
     check(install_signal_flags(&shutdown_flag, &reload_flag) == 0);
     check(rsd_flag_signal(SIGUSR2, &upgrade_flag, 1) == 0);
+    if (dropped != NULL && rsd_drop_privileges(RSD_PRIVILEGES(.user = dropped)) == -1)
+        return rsd_fail(1, rsd_last_error());
     if (rsd_ready() == -1)
         return rsd_fail(1, rsd_last_error());
     rsd_log(LOG_INFO, "serves as %d", (int)getpid());
@@ -145,9 +174,15 @@ int main(int argc, char *argv[])
             rsd_dispatch();
         if (upgrade_flag) {
             upgrade_flag = 0;
+            if (ends_first)
+                raise(SIGTERM);
             if (upgrade() == 0)
                 break;
         }
+    }
+    if (shutdown_flag == 0 && drains) {
+        check(close(polled[0].fd) == 0 && close(polled[1].fd) == 0);
+        sleep(1000);
     }
     rsd_log(LOG_INFO, "leaves as %d", (int)getpid());
     return 0;
