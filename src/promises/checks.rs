@@ -93,18 +93,37 @@ const AF_INET: u32 = libc::AF_INET as u32;
 const AF_INET6: u32 = libc::AF_INET6 as u32;
 const AF_NETLINK: u32 = libc::AF_NETLINK as u32;
 const SOCK_TYPE: u32 = 0xf;
+const SOCK_STREAM: u32 = libc::SOCK_STREAM as u32;
 const SOCK_DGRAM: u32 = libc::SOCK_DGRAM as u32;
+const SOCK_RAW: u32 = libc::SOCK_RAW as u32;
+const SOCK_PACKET: u32 = 10;
+const IPPROTO_TCP: u32 = libc::IPPROTO_TCP as u32;
 
 pub(crate) const SOCKET: &[Check] = &[
     check(&[is(0, &[AF_UNIX])], UNIX.or(DNS)),
     check(&[is(0, &[AF_INET, AF_INET6]), half(1, SOCK_TYPE, true, &[SOCK_DGRAM])], INET.or(DNS)),
     check(&[is(0, &[AF_INET, AF_INET6]), half(1, SOCK_TYPE, false, &[SOCK_DGRAM])], INET),
+    // The kernel makes one of AF_PACKET of it.
+    check(&[is(0, &[AF_INET, AF_INET6]), half(1, SOCK_TYPE, true, &[SOCK_PACKET])], NONE),
+    // TCP and nothing else: MPTCP and SMC reach what TCP does, past all that looks at TCP.
+    check(
+        &[
+            is(0, &[AF_INET, AF_INET6]),
+            half(1, SOCK_TYPE, true, &[SOCK_STREAM]),
+            is_not(2, &[0, IPPROTO_TCP]),
+        ],
+        NONE,
+    ),
     // What addresses there are (NETLINK_ROUTE), and nothing else of the kernel's.
     check(&[is(0, &[AF_NETLINK])], INET.or(DNS)),
     check(&[is(0, &[AF_NETLINK]), is_not(2, &[0])], NONE),
     check(&[is_not(0, &[AF_UNIX, AF_INET, AF_INET6, AF_NETLINK])], NONE),
 ];
-pub(crate) const SOCKETPAIR: &[Check] = &[check(&[is_not(0, &[AF_UNIX])], NONE)];
+pub(crate) const SOCKETPAIR: &[Check] = &[
+    check(&[is_not(0, &[AF_UNIX])], NONE),
+    // One of a pair may send to any other socket. AF_UNIX takes the raw type for datagrams.
+    check(&[half(1, SOCK_TYPE, true, &[SOCK_DGRAM, SOCK_RAW])], UNIX.or(DNS)),
+];
 
 const NAMESPACES: u32 = (libc::CLONE_NEWNS
     | libc::CLONE_NEWCGROUP
@@ -115,6 +134,15 @@ const NAMESPACES: u32 = (libc::CLONE_NEWNS
     | libc::CLONE_NEWNET) as u32;
 pub(crate) const CLONE: &[Check] =
     &[check(&[has(0, NAMESPACES)], NONE), check(&[lacks(0, libc::CLONE_THREAD as u32)], PROC)];
+
+/// Alone CLONE_THREAD changes nothing: it tells whether there are other threads.
+pub(crate) const UNSHARE: &[Check] =
+    &[check(&[is_not(0, &[libc::CLONE_THREAD as u32])], NONE), check(&[high_is_set(0)], NONE)];
+
+const S_IFMT: u32 = libc::S_IFMT;
+const DEVICES: &[u32] = &[libc::S_IFCHR, libc::S_IFBLK];
+pub(crate) const MKNOD: &[Check] = &[check(&[half(1, S_IFMT, true, DEVICES)], NONE)];
+pub(crate) const MKNODAT: &[Check] = &[check(&[half(2, S_IFMT, true, DEVICES)], NONE)];
 
 pub(crate) const KILL: &[Check] = &[check(&[is_not(0, &[THIS_PROCESS])], PROC)];
 /// The C library musl sends signals to its own threads so, when a thread changes the ids of all.
@@ -250,5 +278,8 @@ lists!(
     PERSONALITY = 14,
     FCNTL = 15,
     PRCTL = 16,
-    IOCTL = 17
+    IOCTL = 17,
+    UNSHARE = 18,
+    MKNOD = 19,
+    MKNODAT = 20
 );

@@ -131,6 +131,7 @@ table! { COMMON, COMMON_NAMES:
     STDIO, PRLIMIT => SYS_prlimit64;
     STDIO, PROTECTION => SYS_mmap SYS_mprotect SYS_pkey_mprotect;
     STDIO, SOCKETPAIR => SYS_socketpair;
+    STDIO, UNSHARE => SYS_unshare;
     STDIO, STATX => SYS_statx;
     STDIO, TGKILL => SYS_rt_tgsigqueueinfo SYS_tgkill;
     STDIO, TKILL => SYS_tkill;
@@ -141,7 +142,8 @@ table! { COMMON, COMMON_NAMES:
     RPATH.or(DNS), PLAIN => SYS_faccessat SYS_faccessat2 SYS_getdents64 SYS_readlinkat;
     RPATH.or(WPATH).or(CPATH).or(DNS), OPENAT => SYS_openat;
     WPATH, PLAIN => SYS_truncate;
-    CPATH, PLAIN => SYS_linkat SYS_mkdirat SYS_mknodat SYS_renameat2 SYS_symlinkat SYS_unlinkat;
+    CPATH, PLAIN => SYS_linkat SYS_mkdirat SYS_renameat2 SYS_symlinkat SYS_unlinkat;
+    CPATH, MKNODAT => SYS_mknodat;
     FATTR, PLAIN =>
         SYS_fchmod SYS_fchmodat SYS_fchmodat2 SYS_fchown SYS_fchownat SYS_file_setattr SYS_fremovexattr
         SYS_fsetxattr SYS_lremovexattr SYS_lsetxattr SYS_removexattr SYS_removexattrat SYS_setxattr SYS_setxattrat
@@ -170,7 +172,7 @@ table! { COMMON, COMMON_NAMES:
         SYS_ptrace SYS_quotactl SYS_quotactl_fd SYS_reboot SYS_remap_file_pages SYS_request_key SYS_semctl
         SYS_semget SYS_semop SYS_semtimedop SYS_set_mempolicy_home_node SYS_setdomainname SYS_sethostname SYS_setns
         SYS_settimeofday SYS_shmat SYS_shmctl SYS_shmdt SYS_shmget SYS_swapoff SYS_swapon SYS_syslog SYS_umount2
-        SYS_unshare SYS_userfaultfd SYS_vhangup;
+        SYS_userfaultfd SYS_vhangup;
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -181,7 +183,8 @@ table! { LOCAL, LOCAL_NAMES:
     RPATH.or(DNS), PLAIN => SYS_access SYS_getdents SYS_lstat SYS_readlink SYS_stat;
     RPATH.or(WPATH).or(CPATH).or(DNS), OPEN => SYS_open;
     WPATH, CREAT => SYS_creat;
-    CPATH, PLAIN => SYS_link SYS_mkdir SYS_mknod SYS_rename SYS_renameat SYS_rmdir SYS_symlink SYS_unlink;
+    CPATH, PLAIN => SYS_link SYS_mkdir SYS_rename SYS_renameat SYS_rmdir SYS_symlink SYS_unlink;
+    CPATH, MKNOD => SYS_mknod;
     FATTR, PLAIN => SYS_chmod SYS_chown SYS_futimesat SYS_lchown SYS_utime SYS_utimes;
     PROC, PLAIN => SYS_fork SYS_vfork;
     PROC.or(ID), PLAIN => SYS_setrlimit;

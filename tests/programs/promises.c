@@ -61,6 +61,29 @@ static int packets(void)
 {
     return socket(AF_PACKET, SOCK_DGRAM, 0);
 }
+static int packets_of_internet(void)
+{
+    return socket(AF_INET, SOCK_PACKET, 0x300 /* ETH_P_ALL */);
+}
+static int multipath(void)
+{
+    return socket(AF_INET, SOCK_STREAM, 262 /* IPPROTO_MPTCP */);
+}
+static int pair_of_datagrams(void)
+{
+    int fds[2];
+    return socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, fds);
+}
+static int raw_pair(void)
+{
+    int fds[2];
+    return socketpair(AF_UNIX, SOCK_RAW, 0, fds);
+}
+static int pairs(void)
+{
+    int fds[2];
+    return socketpair(AF_UNIX, SOCK_STREAM, 0, fds) == 0 && socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fds) == 0 ? 0 : -1;
+}
 static int listening(void)
 {
     return listen(-1, 1);
@@ -131,6 +154,22 @@ static int new_namespace(void)
 {
     return unshare(CLONE_NEWUTS);
 }
+static int count_threads(void)
+{
+    return (int)syscall(SYS_unshare, CLONE_THREAD);
+}
+static int make_device(void)
+{
+    return mknod("device", S_IFCHR | 0600, 0);
+}
+static int make_device_here(void)
+{
+    return mknodat(AT_FDCWD, "device", S_IFBLK | 0600, 0);
+}
+static int make_fifo(void)
+{
+    return (int)syscall(SYS_mknodat, AT_FDCWD, "fifo", S_IFIFO | 0600, 0);
+}
 static int child_in_namespace(void)
 {
     pid_t child = (pid_t)syscall(SYS_clone, SIGCHLD | CLONE_NEWUTS, 0, 0, 0, 0);
@@ -172,6 +211,11 @@ static const struct action {
     { "routes", routes, "inet dns" },
     { "audit", audit, "none" },
     { "packets", packets, "none" },
+    { "packets_of_internet", packets_of_internet, "none" },
+    { "multipath", multipath, "none" },
+    { "pair_of_datagrams", pair_of_datagrams, "unix dns" },
+    { "raw_pair", raw_pair, "unix dns" },
+    { "pairs", pairs, "all" },
     { "listening", listening, "inet unix" },
     { "set_terminal", set_terminal, "tty" },
     { "ask_terminal", ask_terminal, "all" },
@@ -188,6 +232,10 @@ static const struct action {
     { "set_limit", set_limit, "proc id" },
     { "ask_limit", ask_limit, "all" },
     { "new_namespace", new_namespace, "none" },
+    { "count_threads", count_threads, "all" },
+    { "make_device", make_device, "none" },
+    { "make_device_here", make_device_here, "none" },
+    { "make_fifo", make_fifo, "cpath" },
     { "child_in_namespace", child_in_namespace, "none" },
     { "traced", traced, "none" },
     { "mounted", mounted, "none" },
