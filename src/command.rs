@@ -148,7 +148,7 @@ pub fn start(
     let cannot = "prepare a command";
     let input = match options.input {
         Some(input) => file::in_memory(input).or_cannot(cannot)?,
-        None => stdio::open_null()?,
+        None => stdio::open_no_input()?,
     };
     let mut sandbox = options.sandbox.as_ref().map(Sandbox::prepare).transpose()?;
     let (out, out_end) = stream().or_cannot(cannot)?;

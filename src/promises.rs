@@ -14,7 +14,7 @@ use nix::{errno::Errno, unistd::getpid};
 
 use self::{
     program::{Answers, ENOSYS, Program},
-    words::{NONE, STDIO, Words},
+    words::{CPATH, DNS, NONE, RPATH, STDIO, WPATH, Words},
 };
 use crate::{
     error::{Error, OrCannot, Result},
@@ -22,7 +22,7 @@ use crate::{
         file::{self, OwnedFd},
         memory::Buffer,
         process::Scope,
-        seccomp::{self, Installed},
+        seccomp::{self, Act, Installed},
         socket,
     },
     text,
@@ -142,7 +142,26 @@ impl Promises {
             }
             Err(errno) => return Err(Error::cannot(errno, "put a filter before system calls")),
         }
+        if scope == Scope::Process && self.otherwise == Otherwise::Kill {
+            self.note_deadly();
+        }
         Ok(())
+    }
+}
+
+impl Promises {
+    /// As the checks of open(2) and its like have it.
+    fn note_deadly(&self) {
+        for (act, words) in [
+            (Act::Look, RPATH.or(DNS)),
+            (Act::Update, RPATH),
+            (Act::Write, WPATH),
+            (Act::Change, CPATH),
+        ] {
+            if !self.words.has_any(words) {
+                seccomp::note_deadly(act);
+            }
+        }
     }
 }
 

@@ -18,10 +18,19 @@ const NULL: &CStr = c"/dev/null";
 
 /// Opens /dev/null, and makes sure that it is the null device (1, 3): whatever else stands there
 /// would fill up, or be read.
-#[inline(never)]
 pub fn open_null() -> Result<OwnedFd> {
-    let flags = OFlag::O_RDWR | OFlag::O_NOCTTY;
-    let null = file::open(NULL, flags, Mode::empty()).or_cannot_at("open", NULL)?;
+    open_null_for(OFlag::O_RDWR)
+}
+
+/// Only for reading.
+pub fn open_no_input() -> Result<OwnedFd> {
+    open_null_for(OFlag::O_RDONLY)
+}
+
+#[inline(never)]
+fn open_null_for(flags: OFlag) -> Result<OwnedFd> {
+    let null =
+        file::open(NULL, flags | OFlag::O_NOCTTY, Mode::empty()).or_cannot_at("open", NULL)?;
     let stat = file::fstat(null.as_fd()).or_cannot_at("examine", NULL)?;
     let is_device = file::kind(&stat) == SFlag::S_IFCHR;
     if !is_device || (major(stat.st_rdev), minor(stat.st_rdev)) != (1, 3) {

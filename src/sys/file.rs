@@ -18,7 +18,10 @@ use nix::{
     unistd::UnlinkatFlags,
 };
 
-use super::{check, limit, retry};
+use super::{
+    check, limit, retry,
+    seccomp::{Act, refuse_deadly},
+};
 use crate::text;
 
 /// A descriptor that is closed with the value. It is std's but for the borrowing, of which older compilers do not see that
@@ -82,6 +85,14 @@ pub const WARILY: OFlag = OFlag::O_NOFOLLOW.union(OFlag::O_NONBLOCK).union(OFlag
 #[inline(never)]
 pub fn open_at(at: BorrowedFd, path: &CStr, flags: OFlag, mode: Mode) -> nix::Result<OwnedFd> {
     let flags = flags | OFlag::O_CLOEXEC;
+    match flags & OFlag::O_ACCMODE {
+        OFlag::O_RDONLY => refuse_deadly(Act::Look)?,
+        OFlag::O_WRONLY => refuse_deadly(Act::Write)?,
+        _ => refuse_deadly(Act::Update).and(refuse_deadly(Act::Write))?,
+    }
+    if flags.contains(OFlag::O_CREAT) || flags.contains(OFlag::O_TMPFILE) {
+        refuse_deadly(Act::Change)?;
+    }
     let opened = retry(|| nix::fcntl::openat(at, path, flags, mode))?;
     above_stdio(OwnedFd(opened))
 }
@@ -99,11 +110,13 @@ pub fn fstat(fd: BorrowedFd) -> nix::Result<FileStat> {
 /// fstatat(2) of the path itself, also where it is a link.
 #[inline(never)]
 pub fn lstat_at(at: BorrowedFd, path: &CStr) -> nix::Result<FileStat> {
+    refuse_deadly(Act::Look)?;
     nix::sys::stat::fstatat(at, path, AtFlags::AT_SYMLINK_NOFOLLOW)
 }
 
 #[inline(never)]
 pub fn unlink_at(at: BorrowedFd, path: &CStr) -> nix::Result<()> {
+    refuse_deadly(Act::Change)?;
     nix::unistd::unlinkat(at, path, UnlinkatFlags::NoRemoveDir)
 }
 
@@ -115,6 +128,7 @@ pub fn link_at(
     path: &CStr,
     flags: AtFlags,
 ) -> nix::Result<()> {
+    refuse_deadly(Act::Change)?;
     nix::unistd::linkat(from_at, from, at, path, flags)
 }
 

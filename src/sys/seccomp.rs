@@ -3,6 +3,7 @@
 use std::{
     io::IoSlice,
     os::fd::{AsRawFd, BorrowedFd},
+    sync::atomic::{AtomicU8, Ordering},
 };
 
 use libc::{c_int, c_long, c_uint, sock_filter};
@@ -14,6 +15,34 @@ use super::{
     process::Scope,
     retry, socket,
 };
+
+/// What is done with files by their names.
+#[derive(Clone, Copy)]
+pub enum Act {
+    /// Learn of them, open them for reading.
+    Look = 1,
+    /// Open them for reading and writing.
+    Update = 2,
+    Write = 4,
+    /// Make, remove.
+    Change = 8,
+}
+
+/// The acts for which the kernel would end this process.
+static DEADLY: AtomicU8 = AtomicU8::new(0);
+
+/// From now on this library does without.
+pub fn note_deadly(act: Act) {
+    DEADLY.fetch_or(act as u8, Ordering::Relaxed);
+}
+
+/// EPERM instead of the end.
+pub fn refuse_deadly(act: Act) -> nix::Result<()> {
+    match DEADLY.load(Ordering::Relaxed) & act as u8 {
+        0 => Ok(()),
+        _ => Err(Errno::EPERM),
+    }
+}
 
 /// What became of a filter.
 pub enum Installed {

@@ -514,6 +514,45 @@ static void library(void)
     rsd_log(LOG_INFO, "and here");
 }
 
+/* What was not promised with RSD_KILL the library does without, rather than to end the process. */
+static void careful(void)
+{
+    check(rsd_open_control("s.ctl", 0, NULL) != -1);
+    int lock = lock_pidfile("s.pid");
+    int copy = dup(lock);
+    check(lock != -1 && copy != -1);
+    check(rsd_promise("stdio unix", RSD_KILL) == 0);
+    check_refused(rsd_open_log(RSD_LOG_OPTIONS(.name = "test", .file = "./log")), EPERM);
+    check(rsd_remove_pidfile("s.pid", lock) == 0); /* emptied */
+    char byte;
+    check(pread(copy, &byte, 1, 0) == 0);
+    rsd_close_control();
+}
+
+/* The same at the end of the process. */
+static void ending_carefully(void)
+{
+    check(rsd_open_control("s.ctl", 0, NULL) != -1);
+    check(rsd_promise("stdio unix", RSD_KILL) == 0);
+}
+
+static void log_to_device(void)
+{
+    int null = open("/dev/null", O_RDWR);
+    check(dup2(null, 2) == 2);
+    check(rsd_promise("stdio", RSD_KILL) == 0);
+    rsd_log(LOG_INFO, "nobody reads this");
+}
+
+static void commands(void)
+{
+    char *argv[] = { "/bin/true", NULL };
+    struct rsd_result *result;
+    check(rsd_promise("stdio rpath proc exec", RSD_KILL) == 0);
+    check(rsd_run(argv, NULL, &result) == 0);
+    rsd_free_result(result);
+}
+
 static void record_log(void)
 {
     check(rsd_open_log(RSD_LOG_OPTIONS(.name = "test", .file = "./log")) == 0);
@@ -561,6 +600,10 @@ static const struct one_case cases[] = {
     { "misuse", misuse },
     { "no_filters", no_filters },
     { "library", library },
+    { "careful", careful },
+    { "ending_carefully", ending_carefully },
+    { "log_to_device", log_to_device },
+    { "commands", commands },
     { "record_log", record_log },
     { "record_daemon", record_daemon },
     { "record_interactive", record_interactive },
