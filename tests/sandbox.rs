@@ -158,6 +158,61 @@ fn the_report_remembers_all_sandboxes() {
     assert_eq!(rig.said("now", &options, &["report"]), expected);
 }
 
+#[test]
+fn recorded_promises_are_not_in_force() {
+    if !test_with().is_empty() {
+        return; // the tools' own calls would be recorded, too
+    }
+    let rig = Rig::new();
+    let said = rig.said("now", &["promises=stdio", "otherwise=2"], &["report"]);
+    assert!(said.contains("promises: NOT in force: stdio (recorded only)\n"), "{said}");
+    assert!(said.contains("asked 161 missing 100\n"), "{said}");
+}
+
+#[test]
+fn other_groups_are_seen() {
+    if !is_root() {
+        return skip("needs root, which is given up");
+    }
+    let rig = Rig::new();
+    let options = ["capabilities=setgid"];
+    let said = rig.said("now", &options, &["report", "groups:42", "report"]);
+    let (before, after) = said.split_once("groups:42 0\n").unwrap();
+    assert!(before.contains("privileges: in force: "), "{said}");
+    assert!(after.contains("privileges: NOT in force any more: "), "{said}");
+}
+
+#[test]
+fn a_sandbox_can_be_entered_again_after_promises_that_kill() {
+    if !test_with().is_empty() {
+        return; // the tools' own calls are not promised
+    }
+    let rig = Rig::new();
+    let options = [
+        "promises=stdio rpath",
+        "otherwise=1",
+        "then",
+        "access=r:d",
+        "then",
+        "promises=stdio",
+        "otherwise=1",
+    ];
+    assert_results(&rig.tried("now", &options, &["nnp"]), [("nnp", 1)]);
+}
+
+#[test]
+fn a_daemon_that_would_be_killed_for_its_pid_file_empties_it() {
+    if !test_with().is_empty() {
+        return; // the tools' own calls are not promised
+    }
+    let rig = Rig::new();
+    let daemon = start(&rig, &["promises=stdio unix", "otherwise=1"], &[]);
+    daemon.stop();
+    assert_eq!(read(&rig.folder.path("out")), format!("control {EPERM}\n"));
+    assert!(rig.folder.path("d.pid").exists());
+    assert_eq!(read(&rig.folder.path("d.pid")), "");
+}
+
 /// As a kernel without it answers: strict, best effort.
 #[test]
 fn what_the_kernel_lacks_is_an_error_or_is_left_out_and_told() {

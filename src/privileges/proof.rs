@@ -20,12 +20,30 @@ use crate::{
     text,
 };
 
-/// What this thread may, but for its groups.
+/// Of the supplementary groups, which the kernel keeps sorted: to see that they are others.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Fingerprint {
+    count: usize,
+    /// FNV-1a
+    hash: u64,
+}
+
+impl Fingerprint {
+    fn of(groups: &[libc::gid_t]) -> Self {
+        let mix = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
+        let bytes = groups.iter().flat_map(|group| group.to_ne_bytes());
+        Fingerprint { count: groups.len(), hash: bytes.fold(0xcbf2_9ce4_8422_2325, mix) }
+    }
+}
+
+/// What this thread may.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct State {
     /// Real, effective, saved.
     pub uids: [u32; 3],
     pub gids: [u32; 3],
+    /// `None`: there are more than are handled.
+    pub groups: Option<Fingerprint>,
     pub sets: Sets,
     pub bounding: Set,
     pub ambient: Set,
@@ -41,6 +59,7 @@ impl State {
         Ok(State {
             uids: [uids.real, uids.effective, uids.saved].map(|uid| uid.as_raw()),
             gids: [gids.real, gids.effective, gids.saved].map(|gid| gid.as_raw()),
+            groups: user::groups(&mut [0; GROUPS_MAX]).ok().map(Fingerprint::of),
             sets: capability::get().or_cannot("read the capabilities")?,
             bounding: Set(capability::bounding().or_cannot("read the bounding set")?),
             ambient: Set(capability::ambient().or_cannot("read the ambient capabilities")?),
@@ -48,12 +67,6 @@ impl State {
             forbids_new_privileges: capability::forbids_new_privileges()
                 .or_cannot("read no_new_privs")?,
         })
-    }
-
-    /// The supplementary groups.
-    #[allow(dead_code)] // for the report
-    pub fn groups(list: &mut [libc::gid_t; GROUPS_MAX]) -> Result<&[libc::gid_t]> {
-        user::groups(list).or_cannot("read the supplementary groups")
     }
 
     /// Executing a program gives nothing but these, and no user is more than another.

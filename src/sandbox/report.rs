@@ -70,8 +70,12 @@ enum Standing {
     /// It was when it was done, but what was given up since keeps us from asking.
     Unseen(Error),
     NoMore,
+    /// Promises that only are told of when they are broken.
+    Recorded,
     Missing,
 }
+
+const RECORDED: &CStr = c"(recorded only)";
 
 /// A line of it at most; what is longer is cut.
 pub type Told = Buffer<1024>;
@@ -116,7 +120,7 @@ impl Part {
                 match otherwise {
                     Otherwise::Refuse => {}
                     Otherwise::Kill => add("", Some(c"(or be killed)")),
-                    Otherwise::Record => add("", Some(c"(recorded only)")),
+                    Otherwise::Record => add("", Some(RECORDED)),
                 }
                 return true;
             }
@@ -213,6 +217,9 @@ impl Entry {
             return Standing::Missing;
         }
         let asked = self.asked.as_c_str().to_bytes();
+        if self.part == Part::Promises && asked.ends_with(RECORDED.to_bytes()) {
+            return Standing::Recorded;
+        }
         let is_in_force = match self.part {
             Part::Limits => limits.are_in_force(),
             Part::Cgroup => cgroup::is_in(asked),
@@ -243,6 +250,7 @@ pub fn tell(line: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
         match standing {
             Standing::InForce => told.push(b": in force"),
             Standing::NoMore => told.push(b": NOT in force any more"),
+            Standing::Recorded => told.push(b": NOT in force"),
             Standing::Unseen(error) => {
                 told.push(b": in force (as far as it can be asked: ");
                 told.push(error::told(error).as_bytes());

@@ -7,6 +7,7 @@
 #include "cases.h"
 
 #include <fcntl.h>
+#include <grp.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <signal.h>
@@ -74,6 +75,10 @@ static long act(const char *action)
         return called_on(connect, value);
     if (strncmp(action, "exec:", 5) == 0)
         return executed(value);
+    if (strncmp(action, "groups:", 7) == 0) {
+        gid_t group = (gid_t)atoi(value);
+        return result_of(setgroups(1, &group));
+    }
     if (strcmp(action, "root") == 0)
         return result_of(syscall(SYS_setresuid, 0, 0, 0));
     if (strcmp(action, "namespace") == 0)
