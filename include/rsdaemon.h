@@ -341,8 +341,8 @@ struct rsd_sandbox_options {
      */
     size_t size;
     /**
-     * Not 0: of cgroup, profile, context, access and promises what this kernel does not have, or a container forbids (ENOSYS,
-     * EOPNOTSUPP) is left out, as is a cgroup that cannot be made; rsd_sandbox_report() tells that. 0: it is
+     * Not 0: of cgroup, profile, context, access and promises what this kernel does not have, or a container forbids
+     * (ENOSYS, EOPNOTSUPP) is left out, as is a cgroup that cannot be made; rsd_sandbox_report() tells that. 0: it is
      * an error.
      */
     int best_effort;
@@ -381,7 +381,8 @@ struct rsd_sandbox_options {
     /**
      * Files and TCP ports: rules as "r:/etc/mydaemon rwc:/var/lib/mydaemon bind:80", with the letters of
      * rsd_allow_path(), and "bind:" and "connect:" as for rsd_allow_port(). What was allowed by these
-     * before is allowed, too. "": no files at all. NULL: not restricted.
+     * before is allowed, too, in this sandbox and each later one, until rsd_restrict_access() has used it.
+     * "": no files but those. NULL: not restricted.
      */
     const char *access;
     /**
@@ -1017,7 +1018,9 @@ int rsd_allow_path(const char *path,
  * Allow a TCP port, which restricts all others: binding to them with the first "b", connecting with the first "c".
  *
  * As long as no port was allowed for binding (connecting), that is not restricted. UDP and other sockets are not
- * concerned.
+ * concerned. The kernel does not see three ways to other ports: MPTCP (IPPROTO_MPTCP of socket(2), which reaches
+ * servers of TCP and is refused by rsd_promise()), sendto(2) and sendmsg(2) with MSG_FASTOPEN, and listen(2) without
+ * bind(2), on a free port.
  *
  * @param port    0 to 65535; binding to 0 is to be given a free one
  * @param access  letters of: b bind(2), c connect(2)
@@ -1041,8 +1044,11 @@ int rsd_allow_port(int port,
  * usable. Without any rsd_allow_path() before there is no way to files at all. Ports as rsd_allow_port() says.
  * Further calls can only take away more: then what lies open is what all of them allow.
  *
- * Not refused by the kernel: changing mode, owner and times of files, learning that a file is there (stat(2),
- * access(2)), entering folders, connecting to Unix sockets. Before Linux 6.2 (version 3) nor is truncate(2),
+ * Not refused by the kernel: changing mode, owner and times of files, extended attributes and access lists, learning
+ * that a file is there (stat(2), access(2), statfs(2), what a symbolic link says) and that files change (inotify(7),
+ * with their names), entering folders, chroot(2), locks, connecting to Unix sockets. Code is not kept out: memory
+ * can be executed (memfd_create(2)), the dynamic linker executes what it may read, and dlopen(3) asks only for r;
+ * a promise without exec and prot_exec does that. Before Linux 6.2 (version 3) nor is truncate(2),
  * before 6.10 (version 5) ioctl(2) of devices; before 5.19 (version 2) nothing can be renamed or linked from one
  * folder into another, whatever is allowed. Programs executed afterwards gain no privileges (no_new_privs).
  *
@@ -2334,9 +2340,9 @@ int rsd_drop_privileges(const struct rsd_privileges *privileges);
  *                itself. What the C library does by itself, and the main loop with its signals and timers.
  *     rpath      open files for reading, list folders, learn of files
  *     wpath      open files for writing, truncate them
- *     cpath      make, rename and remove files and folders
+ *     cpath      make, rename and remove files and folders, but no devices
  *     fattr      change mode, owner, times and extended attributes of files
- *     inet       sockets of IPv4 and IPv6
+ *     inet       sockets of IPv4 and IPv6; of streams only TCP, not MPTCP
  *     unix       sockets of AF_UNIX: syslog, the journal, sd_notify, the control socket
  *     dns        look up names and addresses: UDP, and files for reading. Name servers whose answers are
  *                too long for UDP need inet, too.
@@ -2353,12 +2359,34 @@ int rsd_drop_privileges(const struct rsd_privileges *privileges);
  * packets (AF_PACKET) and the like. System calls that are newer than this library, and clone3(2),
  * openat2(2) and io_uring, whose arguments cannot be seen, fail with ENOSYS, so that programs do without.
  *
- * What the library needs afterwards: all of the main loop and a log to stderr, stdio; a log to syslog or
- * the journal, unix; one to a file, rpath wpath cpath, and fattr to rotate it with an owner; rsd_run() and rsd_spawn(), proc and exec (with rpath for programs linked dynamically);
- * rsd_open_control(), unix cpath fattr rpath; removing the pid file at the end, cpath wpath; reading
- * the status of processes, rpath; daemonize() with all of its options is called before.
+ * Some words give more than they say. bind(2) of an AF_UNIX socket makes a file without cpath (inet, unix, dns).
+ * Who has CAP_NET_ADMIN can change interfaces and routes by inet or dns (NETLINK_ROUTE): drop it. wpath can write
+ * code into /proc/self/mem without prot_exec, unless the process is not root and not dumpable, or access to /proc
+ * is restricted, as rsd_sandbox() does. And what is open stays open: MSG_FASTOPEN connects a TCP socket by stdio.
  *
- * What the C library reads late needs rpath, too: the time zone (call tzset(3) before), locales, users.
+ * What the library needs afterwards: all of the main loop and a log to stderr, stdio; a log to syslog or the
+ * journal, unix; one to a file, rpath wpath cpath, and fattr to rotate it with an owner; rsd_run() and rsd_spawn(),
+ * proc exec, and rpath for programs linked dynamically or without an input; rsd_open_control(), unix rpath wpath
+ * cpath fattr; removing its socket or the pid file at the end, rpath cpath (otherwise the socket is left and the
+ * pid file is emptied); reading the status of processes, rpath; daemonize() with all of its options is called
+ * before. With RSD_KILL the library does not open, examine or remove files without the words for it: what would be
+ * the end of the process fails with EPERM. The C library does not know, and makes the calls.
+ *
+ * What the C library does late needs more, unless it is done once before. With RSD_REFUSE most of it has a way out:
+ *
+ *     time zone    nothing after setenv("TZ", ":/etc/localtime", 0) and tzset(3). Otherwise glibc looks at the file
+ *                  at each localtime(3), mktime(3) and strftime(3): without rpath the time is UTC from then on.
+ *     threads      pthread_exit(3) and pthread_cancel(3) of glibc load libgcc_s.so.1 and abort if they cannot, also
+ *                  with RSD_REFUSE; backtrace(3) loads it, too: link with it or dlopen(3) it before. With RSD_KILL
+ *                  rpath: free(3) in a thread of glibc reads /proc once, pthread_setname_np(3) of another thread
+ *                  and pthread_getattr_np(3) of the first do. With musl, pthread_kill(3), pthread_cancel(3) and
+ *                  timers with SIGEV_THREAD need proc or id.
+ *     processors   get_nprocs(3) and sysconf(3) of _SC_NPROCESSORS_ONLN: rpath with RSD_KILL
+ *     users        rpath, with RSD_KILL unix as well (nscd is asked first), and prot_exec for modules of
+ *                  nsswitch.conf other than "files"; so under dns for those other than "files" and "dns"
+ *     interfaces   if_nametoindex(3) and its like: unix with RSD_KILL
+ *     text         locales, rpath; iconv_open(3), rpath prot_exec
+ *     syslog(3)    unix, and the time zone as above
  *
  * Further calls only take away: a system call must be promised in each of them. The strictest answer of
  * all wins.
@@ -2370,7 +2398,8 @@ int rsd_drop_privileges(const struct rsd_privileges *privileges);
  * no word gives. It cannot tell words apart that give the same calls, and then names the first that is
  * enough. It is no wall: what is told may change meanwhile. If somebody kills that process, all calls that
  * it would have been told of fail with ENOSYS. Where this process is the one that orphans go to
- * (PR_SET_CHILD_SUBREAPER, or the first of its namespace), that process becomes a child of it.
+ * (PR_SET_CHILD_SUBREAPER, or the first of its namespace), that process becomes a child of it. It has the user and
+ * the rights that this one has when it is started, which is before the rest in rsd_sandbox(), and keeps them.
  *
  * Programs executed afterwards gain no privileges (no_new_privs is set).
  *
@@ -2380,7 +2409,8 @@ int rsd_drop_privileges(const struct rsd_privileges *privileges);
  *                   EINVAL      promises is NULL or has a word that there is not (rsd_last_error() names
  *                               it), or otherwise is none of the three; nothing has happened
  *                   ENOSYS      the kernel has no filters (before Linux 4.14, or built without)
- *                   EOPNOTSUPP  it does not know RSD_RECORD (before Linux 5.5), or a filter around the process forbids another
+ *                   EOPNOTSUPP  it does not know RSD_RECORD (before Linux 5.5), or a filter around the process
+ *                               forbids another
  *                   ENOTSUP     the filter is not made for this kind of processor: only for x86-64,
  *                               aarch64 and riscv64 (the same number as EOPNOTSUPP)
  *                   EBUSY       another thread has put a filter before itself alone; or with RSD_RECORD,
@@ -2459,8 +2489,9 @@ int rsd_status(const char *text);
  * paths are opened first, so that access and promises need not allow that.
  *
  * Call it when all is open that the daemon needs (ports, logs, the control socket, devices), before rsd_ready(),
- * and before other threads run. It can be called again: each call can only take away more. Promises refuse what later
- * calls would need, but for fewer promises.
+ * and before other threads run. It can be called again: each call can only take away more, but for the umask, which
+ * is the latest, and limits, which who has CAP_SYS_RESOURCE can raise. Promises refuse what later calls would need,
+ * but for fewer promises and less access. With RSD_RECORD the process that is told of calls is outside of all this.
  *
  * @param options  RSD_SANDBOX(...), or a struct whose size member is set; NULL: all defaults
  * @return         0, or -1 with errno set, as by the functions of the parts: EINVAL for a mistake in the options.
@@ -2483,7 +2514,8 @@ int rsd_sandbox(const struct rsd_sandbox_options *options);
  *
  * The kernel is asked anew each time. What it does not tell (access), or what may not be asked any more (a file of
  * /proc, behind access or promises) counts as in force, as nobody gets rid of it; limits and cgroups others
- * may change.
+ * may change, and a limit that became stricter is another one, too. Promises that are only recorded (RSD_RECORD)
+ * are not in force.
  *
  * @param state  with its size set; filled in
  * @return       0, or -1 with errno set:

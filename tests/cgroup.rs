@@ -179,3 +179,17 @@ fn a_sandbox_has_its_group_and_leaves_root_after_that() {
     assert!(printed.starts_with(expected), "{printed}");
     assert!(printed.contains(" missing 0\n3\n67108864\n"), "{printed}");
 }
+
+/// The file that tells the group would have to be opened.
+#[test]
+fn a_report_does_not_end_a_process_whose_promises_forbid_to_ask() {
+    let folder = Folder::new();
+    let program = program(&folder, "sandbox");
+    let script =
+        format!("{} now cgroup=box promises=stdio otherwise=1 - report", program.display());
+    let Some(printed) = in_kernel(&folder, &[], &script) else { return };
+    let told = "cgroup: in force (as far as it can be asked: cannot read /proc/self/cgroup: Operation not \
+                permitted): box\n";
+    assert!(printed.contains(told), "{printed}");
+    assert!(printed.ends_with("asked 163 missing 0\n"), "{printed}");
+}

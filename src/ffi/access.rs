@@ -41,7 +41,9 @@ pub unsafe extern "C" fn rsd_allow_path(path: *const c_char, access: *const c_ch
 /// Allow a TCP port, which restricts all others: binding to them with the first "b", connecting with the first "c".
 ///
 /// As long as no port was allowed for binding (connecting), that is not restricted. UDP and other sockets are not
-/// concerned.
+/// concerned. The kernel does not see three ways to other ports: MPTCP (IPPROTO_MPTCP of socket(2), which reaches
+/// servers of TCP and is refused by rsd_promise()), sendto(2) and sendmsg(2) with MSG_FASTOPEN, and listen(2) without
+/// bind(2), on a free port.
 ///
 /// @param port    0 to 65535; binding to 0 is to be given a free one
 /// @param access  letters of: b bind(2), c connect(2)
@@ -69,8 +71,11 @@ pub unsafe extern "C" fn rsd_allow_port(port: c_int, access: *const c_char) -> c
 /// usable. Without any rsd_allow_path() before there is no way to files at all. Ports as rsd_allow_port() says.
 /// Further calls can only take away more: then what lies open is what all of them allow.
 ///
-/// Not refused by the kernel: changing mode, owner and times of files, learning that a file is there (stat(2),
-/// access(2)), entering folders, connecting to Unix sockets. Before Linux 6.2 (version 3) nor is truncate(2),
+/// Not refused by the kernel: changing mode, owner and times of files, extended attributes and access lists, learning
+/// that a file is there (stat(2), access(2), statfs(2), what a symbolic link says) and that files change (inotify(7),
+/// with their names), entering folders, chroot(2), locks, connecting to Unix sockets. Code is not kept out: memory
+/// can be executed (memfd_create(2)), the dynamic linker executes what it may read, and dlopen(3) asks only for r;
+/// a promise without exec and prot_exec does that. Before Linux 6.2 (version 3) nor is truncate(2),
 /// before 6.10 (version 5) ioctl(2) of devices; before 5.19 (version 2) nothing can be renamed or linked from one
 /// folder into another, whatever is allowed. Programs executed afterwards gain no privileges (no_new_privs).
 ///

@@ -45,8 +45,8 @@ const _: () = assert!(RSD_SANDBOX_PROMISES == 1 << Part::Promises as u32);
 pub struct rsd_sandbox_options {
     /// sizeof(struct rsd_sandbox_options): how much of it the program knows.
     pub size: usize,
-    /// Not 0: of cgroup, profile, context, access and promises what this kernel does not have, or a container forbids (ENOSYS,
-    /// EOPNOTSUPP) is left out, as is a cgroup that cannot be made; rsd_sandbox_report() tells that. 0: it is
+    /// Not 0: of cgroup, profile, context, access and promises what this kernel does not have, or a container forbids
+    /// (ENOSYS, EOPNOTSUPP) is left out, as is a cgroup that cannot be made; rsd_sandbox_report() tells that. 0: it is
     /// an error.
     pub best_effort: c_int,
     /// As for rsd_set_limits(). NULL: "core=0". "": none.
@@ -67,7 +67,8 @@ pub struct rsd_sandbox_options {
     pub allow_dumps: c_int,
     /// Files and TCP ports: rules as "r:/etc/mydaemon rwc:/var/lib/mydaemon bind:80", with the letters of
     /// rsd_allow_path(), and "bind:" and "connect:" as for rsd_allow_port(). What was allowed by these
-    /// before is allowed, too. "": no files at all. NULL: not restricted.
+    /// before is allowed, too, in this sandbox and each later one, until rsd_restrict_access() has used it.
+    /// "": no files but those. NULL: not restricted.
     pub access: *const c_char,
     /// As for rsd_promise(). NULL: not restricted.
     pub promises: *const c_char,
@@ -83,8 +84,9 @@ pub struct rsd_sandbox_options {
 /// paths are opened first, so that access and promises need not allow that.
 ///
 /// Call it when all is open that the daemon needs (ports, logs, the control socket, devices), before rsd_ready(),
-/// and before other threads run. It can be called again: each call can only take away more. Promises refuse what later
-/// calls would need, but for fewer promises.
+/// and before other threads run. It can be called again: each call can only take away more, but for the umask, which
+/// is the latest, and limits, which who has CAP_SYS_RESOURCE can raise. Promises refuse what later calls would need,
+/// but for fewer promises and less access. With RSD_RECORD the process that is told of calls is outside of all this.
 ///
 /// @param options  RSD_SANDBOX(...), or a struct whose size member is set; NULL: all defaults
 /// @return         0, or -1 with errno set, as by the functions of the parts: EINVAL for a mistake in the options.
@@ -169,7 +171,8 @@ pub struct rsd_sandbox_state {
 ///
 /// The kernel is asked anew each time. What it does not tell (access), or what may not be asked any more (a file of
 /// /proc, behind access or promises) counts as in force, as nobody gets rid of it; limits and cgroups others
-/// may change.
+/// may change, and a limit that became stricter is another one, too. Promises that are only recorded (RSD_RECORD)
+/// are not in force.
 ///
 /// @param state  with its size set; filled in
 /// @return       0, or -1 with errno set:
