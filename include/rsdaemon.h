@@ -2391,7 +2391,7 @@ int rsd_drop_privileges(const struct rsd_privileges *privileges);
  * Further calls only take away: a system call must be promised in each of them. The strictest answer of
  * all wins.
  *
- * With RSD_RECORD the process is not hindered, but a process apart is told of the calls that were not
+ * With RSD_RECORD, which comes before all other promises, the process is not hindered, but a process apart is told of the calls that were not
  * promised; stdio is always promised there. It writes a line to the log, if one is open, for each word
  * that is found missing, and, when no process is left of those that are under these promises, one line
  * to the stderr of now: "promises: stdio rpath inet", all words that were given or needed, and calls that
@@ -2414,7 +2414,7 @@ int rsd_drop_privileges(const struct rsd_privileges *privileges);
  *                   ENOTSUP     the filter is not made for this kind of processor: only for x86-64,
  *                               aarch64 and riscv64 (the same number as EOPNOTSUPP)
  *                   EBUSY       another thread has put a filter before itself alone; or with RSD_RECORD,
- *                               calls are recorded already
+ *                               calls are recorded already, or promises were made before
  *                   or any errno of seccomp(2) and, with RSD_RECORD, fork(2) and socketpair(2)
  *
  * Thread-safe. Not async-signal-safe. Since 0.1.

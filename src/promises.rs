@@ -91,10 +91,16 @@ impl Promises {
                     .or_cannot("start the process that records")?;
                 drop(theirs);
                 // It is taken out: what is left unread would be an error on the other side.
+                let mut answer = [0];
                 let is_apart = seccomp::await_news(ours.as_fd())
-                    && socket::receive(ours.as_fd(), &mut [0]) == Ok(1);
+                    && socket::receive(ours.as_fd(), &mut answer) == Ok(1);
                 if !is_apart {
                     return Err(Error::cannot(Errno::ESRCH, "start the process that records"));
+                }
+                if answer != record::MAY {
+                    let text: &[u8] =
+                        b"cannot record system calls: earlier promises forbid the recording itself";
+                    return Err(Error::new(Errno::EBUSY, &[text]));
                 }
                 Some(ours)
             }

@@ -38,6 +38,7 @@ cases! {
     the_library_does_nothing_for_which_the_process_would_be_ended: "careful";
     a_control_socket_does_not_make_a_crash_of_the_end: "ending_carefully";
     a_log_to_a_device_goes_on_where_it_may_not_be_opened: "log_to_device";
+    promises_are_not_recorded_after_others: "record_late";
     a_command_without_input_needs_no_wpath: "commands";
 }
 

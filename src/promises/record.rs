@@ -25,6 +25,9 @@ use crate::{
 /// Different sets of words: there are fewer in the table.
 const SETS: usize = 32;
 
+/// What is sent when all is well.
+pub const MAY: &[u8] = b"x";
+
 struct Recorder {
     promised: Words,
     needs: [Words; SETS],
@@ -35,8 +38,12 @@ struct Recorder {
 
 /// Until no process is under the filter any more.
 pub fn run(socket: BorrowedFd, promised: Words) {
-    // What the program had open is closed by now.
-    let _ = socket::send(socket, b"x");
+    // What the program had open is closed by now. Promises from before hold here, too.
+    let may = seccomp::may_receive();
+    let _ = socket::send(socket, if may { MAY } else { b"n" });
+    if !may {
+        return;
+    }
     let Some(listener) = seccomp::receive_descriptor(socket) else { return };
     if let Some(stderr) = seccomp::receive_descriptor(socket) {
         let _ = file::duplicate_to(stderr.as_fd(), 2);

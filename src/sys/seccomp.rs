@@ -125,6 +125,14 @@ pub struct Told {
 /// Longer than the structs of any kernel up to now, which tells how much it writes.
 type Room = [u64; 64];
 
+/// Whether no filter keeps this process from `receive`.
+pub fn may_receive() -> bool {
+    let mut room: Room = [0; 64];
+    // SAFETY: writable memory, to which nothing is written, as there is no such descriptor.
+    let got = unsafe { libc::ioctl(-1, libc::SECCOMP_IOCTL_NOTIF_RECV as _, room.as_mut_ptr()) };
+    check(got) == Err(Errno::EBADF)
+}
+
 /// The next call. `None`: it is gone, for its thread was killed.
 pub fn receive(listener: BorrowedFd) -> nix::Result<Option<Told>> {
     let mut room: Room = [0; 64];

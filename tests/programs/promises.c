@@ -553,6 +553,14 @@ static void commands(void)
     rsd_free_result(result);
 }
 
+/* What was promised before holds for who records, too. */
+static void record_late(void)
+{
+    check(rsd_promise("stdio proc rpath", RSD_REFUSE) == 0);
+    check_refused(rsd_promise("stdio", RSD_RECORD), EBUSY);
+    check(read_file() != -1);
+}
+
 static void record_log(void)
 {
     check(rsd_open_log(RSD_LOG_OPTIONS(.name = "test", .file = "./log")) == 0);
@@ -604,6 +612,7 @@ static const struct one_case cases[] = {
     { "ending_carefully", ending_carefully },
     { "log_to_device", log_to_device },
     { "commands", commands },
+    { "record_late", record_late },
     { "record_log", record_log },
     { "record_daemon", record_daemon },
     { "record_interactive", record_interactive },
