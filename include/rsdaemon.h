@@ -342,7 +342,7 @@ struct rsd_sandbox_options {
     size_t size;
     /**
      * Not 0: of cgroup, profile, context, access and promises what this kernel does not have, or a container forbids
-     * (ENOSYS, EOPNOTSUPP) is left out, as is a cgroup that cannot be made; rsd_sandbox_report() tells that. 0: it is
+     * (ENOSYS, EOPNOTSUPP) is left out, of access where it only lacks ports those alone, as is a cgroup that cannot be made; rsd_sandbox_report() tells that. 0: it is
      * an error.
      */
     int best_effort;
@@ -993,6 +993,8 @@ extern "C" {
  * Until then nothing is refused. The same path may be allowed more than once, which adds up, as does what is
  * allowed to a folder above it. The path is opened now, symbolic links are followed, and what is allowed is what
  * stands there now, whatever takes its place later. A forked child has a copy of what was allowed, and adds to that alone.
+ *
+ * Pipes and sockets, to which /dev/stdout may lead, are never restricted, whatever is said about them.
  *
  * @param path    relative to the working directory
  * @param access  letters of:

@@ -20,7 +20,7 @@ use crate::{
             MAKE_SOCK, MAKE_SYM, READ_DIR, READ_FILE, REFER, REMOVE_DIR, REMOVE_FILE, TRUNCATE,
             WRITE_FILE,
         },
-        memory::Table,
+        memory::{Buffer, Table},
         process::{self, Scope},
         seccomp,
         thread::Mutex,
@@ -156,18 +156,37 @@ pub fn restrict() -> Result<u32> {
 }
 
 /// Rules that the kernel has, and that are not in force yet.
-pub struct Rules(OwnedFd);
+pub struct Rules {
+    rules: OwnedFd,
+    /// Those of ports, where the kernel only restricts files.
+    left_out: LeftOut,
+}
+
+pub type LeftOut = Buffer<1024>;
 
 impl Rules {
-    /// "r:/etc/mydaemon rwc:/var/lib/mydaemon bind:80", and what was allowed before.
+    /// "r:/etc/mydaemon rwc:/var/lib/mydaemon bind:80", and what was allowed before. With `best_effort` files are
+    /// restricted where ports cannot be.
     #[inline(never)]
-    pub fn prepare(rules: &CStr) -> Result<Self> {
+    pub fn prepare(rules: &CStr, best_effort: bool) -> Result<Self> {
         let version = version()?;
         let mut allowed = Allowed::default();
+        let mut left_out = LeftOut::new();
         for rule in text::words(rules.to_bytes()) {
-            allowed.add_rule(rule)?;
+            match allowed.add_rule(rule) {
+                Err(Error(Errno::EOPNOTSUPP)) if best_effort && is_of_port(rule) => {
+                    left_out.push(if left_out.as_bytes().is_empty() { b"" } else { b" " });
+                    left_out.push(rule);
+                }
+                added => added?,
+            }
         }
-        compile(version, &mut [&mut allowed, ALLOWED.lock().get_or_insert_default()]).map(Rules)
+        let rules = compile(version, &mut [&mut allowed, ALLOWED.lock().get_or_insert_default()])?;
+        Ok(Rules { rules, left_out })
+    }
+
+    pub fn left_out(&self) -> &[u8] {
+        self.left_out.as_bytes()
     }
 
     /// Neither heap nor lock.
@@ -175,8 +194,12 @@ impl Rules {
         if scope == Scope::Process {
             refuse_threads()?;
         }
-        enter(self.0.as_fd())
+        enter(self.rules.as_fd())
     }
+}
+
+pub fn is_of_port(rule: &[u8]) -> bool {
+    rule.starts_with(b"bind:") || rule.starts_with(b"connect:")
 }
 
 /// Ports of a kind that nothing was allowed of are not restricted, files always.
@@ -192,7 +215,11 @@ fn compile(version: u32, all: &mut [&mut Allowed]) -> Result<OwnedFd> {
             let rights = one.rights & known;
             let added = one.place.get();
             let added = added.and_then(|at| landlock::allow_path(rules.as_fd(), at, rights));
-            added.or_cannot(cannot)?;
+            match added {
+                // It leads to a pipe, a socket or the like, which are never restricted.
+                Err(Errno::EBADFD) => {}
+                added => added.or_cannot(cannot)?,
+            }
         }
         for (_, one) in allowed.ports.iter() {
             landlock::allow_port(rules.as_fd(), one.port, one.rights).or_cannot(cannot)?;

@@ -78,8 +78,11 @@ impl<'a> Sandbox<'a> {
             sandbox.privileges = Some(Privileges::prepare(privileges)?);
         }
         if let Some(rules) = options.access {
-            let rules = Rules::prepare(rules);
+            let rules = Rules::prepare(rules, options.best_effort);
             sandbox.access = sandbox.unless_missing(Part::Access, rules)?;
+            if let Some(rules) = &sandbox.access {
+                sandbox.report.note_ports_left_out(rules.left_out())?;
+            }
         }
         if let Some((words, otherwise)) = options.promises {
             let promises = Promises::prepare(words, otherwise);

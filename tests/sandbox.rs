@@ -259,6 +259,43 @@ fn what_the_kernel_lacks_is_an_error_or_is_left_out_and_told() {
     }
 }
 
+/// As a kernel from before 6.7 answers, which asked four times here.
+#[test]
+fn in_the_best_of_efforts_files_are_restricted_where_ports_cannot_be() {
+    if !test_with().is_empty() {
+        return; // strace would show the tool's calls
+    }
+    let rig = Rig::new();
+    let with = |options: &[&str]| {
+        let mut command = Command::new("strace");
+        let inject = "inject=landlock_create_ruleset:retval=3:when=1..3";
+        command.args(["-qq", "-o", "/dev/null", "-e", inject]).arg(&rig.program).arg("now");
+        command.args(options).args(["-", "report", "read:/etc/passwd", "read:d/f", "connect:1"]);
+        said(command.current_dir(&rig.folder))
+    };
+    let why = "this kernel does not restrict TCP ports: it is older than Linux 6.7";
+    let said = with(&["best_effort", "access=r:d connect:80"]);
+    assert!(said.contains("access: in force: r:d\n"), "{said}");
+    assert!(said.contains(&format!("access: MISSING ({why}): connect:80\n")), "{said}");
+    assert!(said.contains("asked e1 missing 80\n"), "{said}");
+    for (action, errno) in [("read:/etc/passwd", EACCES), ("read:d/f", 0)] {
+        assert!(said.contains(&format!("{action} {errno}\n")), "{action}: {said}");
+    }
+    let said = with(&["access=r:d connect:80"]);
+    assert_eq!(said, format!("refused {EOPNOTSUPP} {why}\n"));
+}
+
+/// stdout is one here.
+#[test]
+fn a_pipe_may_be_among_what_is_allowed() {
+    if !is_filtered() {
+        return;
+    }
+    let rig = Rig::new();
+    let said = rig.tried("now", &["access=w:/dev/stdout r:d"], &["read:d/f", "read:/etc/passwd"]);
+    assert_results(&said, [("read:d/f", 0), ("read:/etc/passwd", EACCES)]);
+}
+
 #[test]
 fn a_mistake_is_an_error_and_nothing_has_changed() {
     let rig = Rig::new();

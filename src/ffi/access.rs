@@ -11,6 +11,8 @@ use crate::access;
 /// allowed to a folder above it. The path is opened now, symbolic links are followed, and what is allowed is what
 /// stands there now, whatever takes its place later. A forked child has a copy of what was allowed, and adds to that alone.
 ///
+/// Pipes and sockets, to which /dev/stdout may lead, are never restricted, whatever is said about them.
+///
 /// @param path    relative to the working directory
 /// @param access  letters of:
 ///                r  read files, list folders

@@ -46,7 +46,7 @@ pub struct rsd_sandbox_options {
     /// sizeof(struct rsd_sandbox_options): how much of it the program knows.
     pub size: usize,
     /// Not 0: of cgroup, profile, context, access and promises what this kernel does not have, or a container forbids
-    /// (ENOSYS, EOPNOTSUPP) is left out, as is a cgroup that cannot be made; rsd_sandbox_report() tells that. 0: it is
+    /// (ENOSYS, EOPNOTSUPP) is left out, of access where it only lacks ports those alone, as is a cgroup that cannot be made; rsd_sandbox_report() tells that. 0: it is
     /// an error.
     pub best_effort: c_int,
     /// As for rsd_set_limits(). NULL: "core=0". "": none.

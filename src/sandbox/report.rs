@@ -6,7 +6,7 @@ use nix::errno::Errno;
 
 use super::Options;
 use crate::{
-    cgroup,
+    access, cgroup,
     confinement::{self, Module},
     error::{self, Error, OrCannot, Result, Sentence},
     limits::{self, Limits},
@@ -18,6 +18,7 @@ use crate::{
         process, seccomp,
         thread::Mutex,
     },
+    text,
 };
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -159,6 +160,24 @@ impl Report {
         if let Some(entry) = entries.find(|entry| entry.part == part) {
             entry.missing = Some((error::sentence(), errno));
         }
+    }
+
+    /// The rules of ports have a line of their own, by the latest error.
+    pub fn note_ports_left_out(&mut self, rules: &[u8]) -> Result<()> {
+        if rules.is_empty() {
+            return Ok(());
+        }
+        let missing = (error::sentence(), Errno::EOPNOTSUPP);
+        for (_, entry) in self.entries.iter().filter(|(_, entry)| entry.part == Part::Access) {
+            let mut files = Told::new();
+            let asked = text::words(entry.asked.as_c_str().to_bytes());
+            for rule in asked.filter(|rule| !access::is_of_port(rule)) {
+                files.push(if files.as_bytes().is_empty() { b"" } else { b" " });
+                files.push(rule);
+            }
+            entry.asked = Text::new(files.as_bytes()).or_cannot("keep what was asked for")?;
+        }
+        self.insert(Part::Access, rules, Some(missing))
     }
 
     /// The rest is proven by whoever did it.
