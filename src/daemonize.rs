@@ -128,7 +128,7 @@ pub fn daemonize_with(options: &Options) -> Result<()> {
 fn start(options: &Options, is_ready_at_once: bool) -> Result<()> {
     notify::attend();
     try_start(options, is_ready_at_once).inspect_err(|error| {
-        if error.0 != Errno::EALREADY {
+        if error.0 != Errno::EALREADY && !handed::is_served() {
             notify::failed(error);
         }
     })

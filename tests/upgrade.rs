@@ -496,6 +496,29 @@ fn the_watchdog_is_told_meanwhile() {
     new.stop();
 }
 
+/// Also when the new one is ready, and only the service manager is waited for.
+#[test]
+fn a_stop_that_comes_late_is_not_lost() {
+    let (manager, rig) = (Manager::new(), Rig::new());
+    let mut start = command(&rig.program);
+    start.args(["pidfile=./d.pid", "foreground=1"]).current_dir(&rig.folder);
+    start.env("NOTIFY_SOCKET", manager.folder.path("notify"));
+    let started = Child::start(&mut start);
+    let daemon = Daemon::of_pid(started.pid());
+    assert_eq!(manager.told(), "READY=1");
+    until("it serves", || rig.log().contains("serves as"));
+    daemon.signal(Signal::SIGUSR2);
+    assert!(manager.told().starts_with("MAINPID="));
+    daemon.signal(Signal::SIGTERM);
+    // Its descriptor is closed now, which is the answer.
+    assert_eq!(manager.told(), "BARRIER=1");
+    assert_eq!(manager.told(), format!("MAINPID={}\nREADY=1", daemon.pid));
+    assert_eq!(manager.told(), "BARRIER=1");
+    daemon.wait_end();
+    rig.assert_nothing_left();
+    assert!(rig.log().contains(&format!("{EINTR}: ")), "{}", rig.log());
+}
+
 #[test]
 fn a_daemon_that_is_to_end_meanwhile_ends_and_takes_the_new_one_with_it() {
     let rig = Rig::new();

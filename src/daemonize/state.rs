@@ -265,10 +265,10 @@ pub fn fail(status: i32, text: &[u8]) {
     }
     let is_starting = give_up(&Word::GaveUp { status, text });
     let daemon = daemon();
-    // Otherwise the launcher tells it.
+    // Otherwise the launcher tells it, or the daemon before goes on.
     let tells =
         |daemon: &Daemon| daemon.owner == getpid() && (daemon.choice.is_foreground || !is_starting);
-    if daemon.as_ref().is_none_or(tells) {
+    if daemon.as_ref().is_none_or(tells) && !handed::is_served() {
         notify::gave_up(status, text);
     }
     if let Some(daemon) =
