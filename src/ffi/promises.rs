@@ -64,7 +64,7 @@ pub(super) fn answer(number: c_int) -> Result<Otherwise> {
 /// cpath fattr; removing its socket or the pid file at the end, rpath cpath (otherwise the socket is left and the
 /// pid file is emptied); reading the status of processes, rpath; daemonize() with all of its options is called
 /// before. With RSD_KILL the library does not open, examine or remove files without the words for it: what would be
-/// the end of the process fails with EPERM. The C library does not know, and makes the calls.
+/// the end of the process fails with EPERM. Neither the C library nor a program executed afterwards knows of that.
 ///
 /// What the C library does late needs more, unless it is done once before. With RSD_REFUSE most of it has a way out:
 ///
