@@ -410,6 +410,14 @@ impl Launcher {
         }
     }
 
+    /// Whether the daemon's number is certain to be its own: without a pidfd, since it still has its end of the channel.
+    fn is_there(&self, watch: Option<BorrowedFd>) -> bool {
+        match watch {
+            Some(watch) => process::pidfd_send_signal(watch, 0).is_ok(),
+            None => Message::new().receive(self.channel.as_fd()) == Err(Errno::EAGAIN),
+        }
+    }
+
     /// Ends the daemon and all of its process group, and reaps those that are our children. Whether
     /// all are gone: some may not be ours to kill.
     #[inline(never)]
@@ -420,12 +428,13 @@ impl Launcher {
             // Our child, not reaped: nobody else has its pid.
             let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
         }
-        if let (Some(watch), Some(pid)) = (watch, self.daemon)
-            && process::pidfd_send_signal(watch, 0).is_ok()
-        {
-            // Not our child, and it may lead a group of its own. It is there, so the number is its.
+        if let Some(pid) = self.daemon.filter(|_| self.is_there(watch)) {
+            // Not our child, and it may lead a group of its own.
             let _ = killpg(Pid::from_raw(pid), Signal::SIGKILL);
-            let _ = process::pidfd_send_signal(watch, libc::SIGKILL);
+            let _ = match watch {
+                Some(watch) => process::pidfd_send_signal(watch, libc::SIGKILL),
+                None => kill(Pid::from_raw(pid), Signal::SIGKILL),
+            };
         }
         let deadline = process::monotonic_ms() + GONE_MS;
         let mut are_gone = false;

@@ -360,6 +360,9 @@ fn who_drops_its_privileges_is_upgraded_with_its_unix_sockets() {
 /// One that has a session of its own is no child of the process that made it, and is ended all the same.
 #[test]
 fn a_new_start_that_leads_its_session_is_ended_when_it_is_late() {
+    if test_with() == "valgrind" {
+        return; // which keeps its number from us
+    }
     let rig = Rig::new();
     let daemon = rig.start(&["leader=1"]);
     rig.next("hang");
@@ -461,7 +464,9 @@ fn after_a_crash_of_the_new_one_another_can_start() {
     new.signal(Signal::SIGKILL);
     new.wait_end();
     fs::remove_file(rig.folder.path("next")).unwrap();
-    assert!(!is_locked(&rig.pidfile()) && !is_locked(&rig.folder.path("d.locked")));
+    until("nobody has the locks", || {
+        !is_locked(&rig.pidfile()) && !is_locked(&rig.folder.path("d.locked"))
+    });
     let mut start = command(&rig.program);
     let path = format!("path={}", rig.folder.path("d.sock").display());
     start.args(["pidfile=./d.pid", "locked=d.locked", "control=./d.ctl", &path]);
