@@ -17,8 +17,9 @@ use crate::{
         file::{self, OwnedFd},
         process::{self, End, Fork, Wait},
         signal::{self, Set},
+        socket,
     },
-    watchdog,
+    text, watchdog,
     worker::{self, MESSAGE_MAX},
 };
 
@@ -60,6 +61,10 @@ pub enum Side {
 const JOB_CONTROL: [i32; 4] = [libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU, libc::SIGCONT];
 /// How many messages of the worker are heard before signals are looked for.
 const AT_ONCE: usize = 32;
+/// How long the service manager may take to make room for what the worker says. Nothing else is done meanwhile.
+const PATIENCE_US: u32 = 20_000;
+/// How often in a row a worker may not be heard until it is taken for lost.
+const FAILURES_MAX: u32 = 10;
 /// What asks a daemon to end. SIGABRT: the watchdog of systemd.
 const ENDING: [i32; 4] = [libc::SIGTERM, libc::SIGINT, libc::SIGQUIT, libc::SIGABRT];
 
@@ -67,16 +72,20 @@ const ENDING: [i32; 4] = [libc::SIGTERM, libc::SIGINT, libc::SIGQUIT, libc::SIGA
 pub fn keep_alive(options: &Options, answer: Answer) -> Result<Side> {
     refuse_to_fork()?;
     error::sentence(); // allocated now, not after the fork
-    let signals = SignalState::hold()?;
+    notify::attend(); // so that each worker knows that its parent tells it
+    let signals = SignalState::hold().inspect_err(fail)?;
     let prepared = signal::pending_fd(&Set::all()).or_cannot("watch for signals");
     let pending = match prepared {
         Ok(pending) => pending,
         Err(error) => {
+            fail(&error);
             signals.restore()?;
             return Err(error);
         }
     };
-    let job_control = JOB_CONTROL.into_iter().fold(Set::empty(), Set::with);
+    // What the program has a handler for is the worker's.
+    let is_default = |signo: &i32| signal::action(*signo).is_ok_and(|action| action.is_default());
+    let job_control = JOB_CONTROL.into_iter().filter(is_default).fold(Set::empty(), Set::with);
     let _ = signal::change_mask(signal::How::Unblock, &job_control);
     let mut parent = Parent {
         options,
@@ -87,10 +96,16 @@ pub fn keep_alive(options: &Options, answer: Answer) -> Result<Side> {
         restarts: Restarts { since_ms: 0, count: 0 },
         kill_at: None,
         is_ending: false,
+        asked: Set::empty(),
+        is_restarted: false,
     };
     let side = parent.run();
     let restored = parent.signals.restore();
     side.and_then(|side| restored.map(|()| side))
+}
+
+fn fail(error: &Error) {
+    daemonize::fail(1, error::told(error).as_bytes());
 }
 
 fn refuse_to_fork() -> Result<()> {
@@ -120,34 +135,44 @@ struct Parent<'a> {
     /// When a worker that is to end is killed, in monotonic milliseconds.
     kill_at: Option<i64>,
     is_ending: bool,
+    /// The signals that did so.
+    asked: Set,
+    /// The service manager has heard of a crash, and not yet that the next worker is ready.
+    is_restarted: bool,
 }
 
 struct Worker {
+    /// Nobody has waited for it: the number is its own.
     pid: libc::pid_t,
     /// None: it has closed its end.
     channel: Option<OwnedFd>,
     /// What it said when it gave up.
     gave_up: Option<(i32, Line)>,
+    /// It has ended, or does not take its answers.
+    is_deaf: bool,
+    /// How often in a row it could not be heard.
+    failures: u32,
 }
 
 impl Worker {
-    fn answer(&self, answered: Result<(usize, Option<OwnedFd>)>, reply: &[u8]) {
-        let Some(channel) = &self.channel else { return };
+    fn answer(&mut self, number: i32, answered: Result<(usize, Option<OwnedFd>)>, reply: &[u8]) {
+        let Some(channel) = self.channel.as_ref().filter(|_| !self.is_deaf) else { return };
         let fd;
         let (word, fds): (_, &[i32]) = match &answered {
             Ok((length, passed)) => {
-                let word = Word::Answer(reply.get(..*length).unwrap_or_default());
+                let word = Word::Answer { number, text: reply.get(..*length).unwrap_or_default() };
                 fd = passed.as_ref().map(AsRawFd::as_raw_fd);
                 (word, fd.as_slice())
             }
-            Err(error) => (Word::Failed(*error), &[]),
+            Err(error) => (Word::Refused { number, error: *error }, &[]),
         };
         let sent = channel::send_with_fds(channel.as_fd(), &word, fds);
-        let told = sent
-            .or_cannot("answer the worker")
-            .or_else(|error| channel::send_with_fds(channel.as_fd(), &Word::Failed(error), &[]));
+        let told = sent.or_cannot("answer the worker").or_else(|error| {
+            channel::send_with_fds(channel.as_fd(), &Word::Refused { number, error }, &[])
+        });
         if told.is_err() {
             // It would wait for ever, unless it is gone.
+            self.is_deaf = true;
             let _ = process::send_signal(self.pid, libc::SIGKILL);
         }
     }
@@ -183,7 +208,7 @@ impl Parent<'_> {
                 Ok(None) => return Ok(Side::Worker),
                 Ok(Some(worker)) => self.attend(worker),
                 Err(error) if is_first => {
-                    daemonize::fail(1, error::told(&error).as_bytes());
+                    fail(&error);
                     return Err(error);
                 }
                 Err(error) => {
@@ -201,12 +226,13 @@ impl Parent<'_> {
 
     /// None: this is the worker.
     fn start(&mut self) -> Result<Option<Worker>> {
-        let (ours, workers) = channel::pair()?;
+        let (ours, workers) = channel::pair("make a channel to the worker")?;
         process::flush_stdio();
         let parent = getpid();
         match process::fork_once().or_cannot("fork a worker")? {
             Fork::Caller { child, .. } => {
-                Ok(Some(Worker { pid: child, channel: Some(ours), gave_up: None }))
+                let channel = Some(ours);
+                Ok(Some(Worker { pid: child, channel, gave_up: None, is_deaf: false, failures: 0 }))
             }
             Fork::Daemon => {
                 drop(ours);
@@ -235,21 +261,25 @@ impl Parent<'_> {
             let fds = [Some(self.pending.as_fd()), worker.channel.as_ref().map(AsFd::as_fd)];
             let _ = file::poll(fds, limit);
             self.pass_on_signals(Some(&worker));
-            self.hear(&mut worker);
-            if left == Some(0) {
-                self.kill_at = None;
-                let _ = process::send_signal(worker.pid, libc::SIGKILL);
-            }
-            let end = match process::wait(Wait::Process(worker.pid), libc::WNOHANG) {
+            // It is waited for last: until then nobody else has its number.
+            let flags = libc::WNOHANG | libc::WNOWAIT;
+            let end = match process::wait(Wait::Process(worker.pid), flags) {
                 Ok(None) => None,
                 Ok(Some(end)) => Some(end),
                 // Somebody else has waited for it.
                 Err(_) => Some(End::Exited(1)),
             };
+            worker.is_deaf |= end.is_some();
+            self.hear(&mut worker);
             if let Some(end) = end {
                 // What fits into a socket.
                 (0..AT_ONCE).for_each(|_| self.hear(&mut worker));
+                let _ = process::wait(Wait::Process(worker.pid), libc::WNOHANG);
                 return How { end, said: worker.gave_up };
+            }
+            if left == Some(0) {
+                self.kill_at = None;
+                let _ = process::send_signal(worker.pid, libc::SIGKILL);
             }
             if getpid().as_raw() == 1 {
                 reap_others(worker.pid);
@@ -265,6 +295,9 @@ impl Parent<'_> {
                 continue;
             }
             let is_ignored = signal::action(signo).is_ok_and(|action| action.is_ignore());
+            if ENDING.contains(&signo) && !is_ignored {
+                self.asked = self.asked.with(signo);
+            }
             if ENDING.contains(&signo) && !is_ignored && !self.is_ending {
                 self.is_ending = true;
                 self.kill_at = self
@@ -287,53 +320,114 @@ impl Parent<'_> {
         let mut message = Message::new();
         for _ in 0..AT_ONCE {
             let Some(channel) = &worker.channel else { return };
-            let mut fds = [const { None }; notify::FDS_MAX];
-            let mut places = fds.iter_mut();
+            let mut fds = Fds([const { None }; notify::FDS_MAX]);
+            let mut places = fds.0.iter_mut();
             let mut take = |fd| {
                 if let Some(place) = places.next() {
                     *place = Some(fd);
                 }
             };
             match message.receive_with_fds(channel.as_fd(), &mut take) {
-                Ok(true) => {}
+                Ok(true) => worker.failures = 0,
                 Err(Errno::EAGAIN) => return,
-                Ok(false) | Err(_) => {
+                // It has ended with answers unread. What it has said before still stands there.
+                Err(Errno::ECONNRESET) => continue,
+                Ok(false) => {
                     worker.channel = None;
+                    return;
+                }
+                Err(_) => {
+                    worker.failures = worker.failures.saturating_add(1);
+                    if worker.failures >= FAILURES_MAX {
+                        worker.channel = None;
+                        let _ = process::send_signal(worker.pid, libc::SIGKILL);
+                    }
                     return;
                 }
             }
             match message.word() {
-                Some(Word::Ready { status, .. }) => {
+                Some(Word::Ready { pid: number, status }) => {
                     let ready = self.ready(status);
-                    worker.answer(ready.map(|()| (0, None)), &[]);
+                    worker.answer(number, ready.map(|lock| (0, lock)), &[]);
                 }
                 Some(Word::GaveUp { status, text }) => {
                     let mut line = Line::new();
                     line.push(text);
                     worker.gave_up = Some((status.clamp(1, 255), line));
                 }
-                Some(Word::Tell(lines)) => pass_on(lines, &fds),
-                Some(Word::Ask(request)) => {
+                Some(Word::Tell { number, lines }) => {
+                    let told = match message.has_lost_fds() {
+                        true => Err(Errno::EMFILE).or_cannot("pass on what the worker says"),
+                        false => self.pass_on(lines, &fds),
+                    };
+                    let has_waited = matches!(told, Err(Error(Errno::EAGAIN)));
+                    if number != 0 {
+                        worker.answer(number, told.map(|()| (0, None)), &[]);
+                    }
+                    if has_waited {
+                        return;
+                    }
+                }
+                // Nothing is done for who does not hear of it.
+                Some(Word::Ask { number, request }) if !worker.is_deaf => {
                     let mut reply = [0; MESSAGE_MAX];
                     let answered = (self.answer)(request, &mut reply);
-                    worker.answer(answered.or_cannot("do what the worker asks for"), &reply);
+                    let answered = answered.or_cannot("do what the worker asks for");
+                    worker.answer(number, answered, &reply);
                 }
                 _ => {}
             }
         }
     }
 
-    fn ready(&self, said: &[u8]) -> Result<()> {
+    /// The lock of a pid file that has appeared by that.
+    fn ready(&mut self, said: &[u8]) -> Result<Option<OwnedFd>> {
         if !said.is_empty() {
             status::change(|status| {
                 status.text.clear();
                 status.text.push(said);
             });
         }
+        let is_locked_now = daemonize::is_pidfile_due();
         daemonize::ready()?;
         // The worker's main loop does that.
         watchdog::stop();
-        Ok(())
+        if core::mem::take(&mut self.is_restarted) {
+            // The one before may have crashed in a reload, and its end was the status until now.
+            notify::mention(&[b"READY=1\nSTATUS=", said]);
+        }
+        let lock = daemonize::serving().filter(|_| is_locked_now).and_then(|serving| serving.lock);
+        let lock = lock.and_then(file::borrowed);
+        Ok(lock.and_then(|lock| file::copy_above(lock, 3).ok()))
+    }
+
+    /// Tells the service manager, but neither who the main process is nor whom else to listen to; nor that the daemon
+    /// stops, as long as another worker may follow.
+    fn pass_on(&self, said: &[u8], fds: &Fds) -> Result<()> {
+        let is_separator = |byte: &u8| matches!(byte, b'\n' | b'\r' | 0);
+        let is_passed_on = |line: &&[u8]| {
+            let is_refused = line.starts_with(b"MAINPID")
+                || line.starts_with(b"NOTIFYACCESS")
+                || (line.starts_with(b"STOPPING") && !self.is_ending);
+            !line.is_empty() && !is_refused
+        };
+        let mut lines = [0; MESSAGE_MAX];
+        let mut length = 0;
+        for line in said.split(is_separator).filter(is_passed_on) {
+            let end: &[u8] = if length == 0 { b"" } else { b"\n" };
+            let place = lines.get_mut(length..).unwrap_or_default();
+            length = length.saturating_add(text::join(place, &[end, line]));
+        }
+        if length == 0 {
+            return Ok(());
+        }
+        let mut numbers = [-1; notify::FDS_MAX];
+        let open = fds.0.iter().flatten();
+        let count =
+            numbers.iter_mut().zip(open).map(|(number, fd)| *number = fd.as_raw_fd()).count();
+        let numbers = numbers.get(..count).unwrap_or_default();
+        let lines = lines.get(..length).unwrap_or_default();
+        notify::tell_within(&[lines], numbers, PATIENCE_US).map(drop)
     }
 
     /// What a worker's end means. None: another one is to be started, and the pause before that is over.
@@ -345,7 +439,11 @@ impl Parent<'_> {
             (None, End::Killed { signo, .. }) => signo.saturating_add(128),
         };
         if self.is_ending {
-            let is_asked = matches!(end, End::Killed { signo, .. } if ENDING.contains(&signo));
+            let is_asked = matches!(end, End::Killed { signo, .. } if self.asked.contains(signo));
+            if let (End::Killed { .. }, false) = (end, is_asked) {
+                launch::ended(b"the worker", end, b"");
+                say(libc::LOG_ERR, error::sentence().line.as_bytes());
+            }
             return Some(Side::Parent(if is_asked { 0 } else { status }, None));
         }
         let is_starting = daemonize::stage() == Some(daemonize::Stage::Starting);
@@ -379,6 +477,7 @@ impl Parent<'_> {
         text.push(b" ms");
         say(libc::LOG_WARNING, text.as_bytes());
         notify::mention(&[b"STATUS=", text.as_bytes()]);
+        self.is_restarted = true;
         self.pause(delay_ms);
         self.is_ending.then_some(Side::Parent(0, None))
     }
@@ -406,19 +505,12 @@ struct How {
     said: Option<(i32, Line)>,
 }
 
-/// Tells the service manager, but not who the main process is.
-fn pass_on(lines: &[u8], fds: &[Option<OwnedFd>]) {
-    if lines.split(|&byte| byte == b'\n').any(|line| line.starts_with(b"MAINPID")) {
-        return;
-    }
-    let mut numbers = [-1; notify::FDS_MAX];
-    let open = fds.iter().flatten();
-    let count = numbers.iter_mut().zip(open).map(|(number, fd)| *number = fd.as_raw_fd()).count();
-    match numbers.get(..count).unwrap_or_default() {
-        [] => notify::mention(&[lines]),
-        numbers => {
-            let _ = notify::tell_with(&[lines], numbers);
-        }
+/// What came with a message. To close a socket must not take as long as the worker has asked for.
+struct Fds([Option<OwnedFd>; notify::FDS_MAX]);
+
+impl Drop for Fds {
+    fn drop(&mut self) {
+        self.0.iter().flatten().for_each(|fd| socket::forbid_linger(fd.as_fd()));
     }
 }
 

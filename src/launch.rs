@@ -140,7 +140,7 @@ pub enum Forks {
 
 #[inline(never)]
 pub fn launch(forks: Forks) -> Result<Side> {
-    let (ours, daemons) = channel::pair()?;
+    let (ours, daemons) = channel::pair("make a channel to the daemon")?;
     process::flush_stdio();
     let signals = SignalState::hold()?;
     let prepared = signal::pending_fd(&signals.cancelling(&forks)).or_cannot("watch for signals");

@@ -162,20 +162,22 @@ pub fn tell_with(lines: &[&[u8]], fds: &[i32]) -> Result<bool> {
     tell_within(lines, fds, PATIENCE_US)
 }
 
+/// The same, where a manager may take only so long to make room.
 #[inline(never)]
-fn tell_within(lines: &[&[u8]], fds: &[i32], patience_us: u32) -> Result<bool> {
+pub fn tell_within(lines: &[&[u8]], fds: &[i32], patience_us: u32) -> Result<bool> {
     let mut pieces = [(); 8].map(|()| IoSlice::new(b""));
     let count = lines.len().min(pieces.len());
     pieces.iter_mut().zip(lines).for_each(|(piece, line)| *piece = IoSlice::new(line));
     let sent = match known(&mut MANAGER.lock()) {
         Known::NotYet | Known::Nobody => return Ok(false),
-        Known::Nonsense(errno) => Err(*errno),
-        Known::Parent => worker::tell(lines, fds, patience_us),
+        Known::Nonsense(errno) => Some(Err(*errno)),
+        Known::Parent => None,
         Known::Somebody(manager) => {
-            manager.send(pieces.get(..count).unwrap_or_default(), fds, patience_us)
+            Some(manager.send(pieces.get(..count).unwrap_or_default(), fds, patience_us))
         }
     };
-    match sent {
+    // Not under the lock: other threads tell meanwhile what nobody answers.
+    match sent.unwrap_or_else(|| worker::tell(lines, fds, patience_us)) {
         Ok(()) => Ok(true),
         Err(errno) => {
             let name = load::environment(c"NOTIFY_SOCKET").unwrap_or_default();

@@ -226,6 +226,11 @@ impl Held {
         }
     }
 
+    /// Of what another process holds: a worker shares the lock of its parent.
+    pub fn copy(place: Place, lock: OwnedFd) -> Option<Self> {
+        Kept::new(lock).ok().map(|lock| Held { place, lock })
+    }
+
     /// The number of our descriptor of the lock, for one to be handed over.
     pub fn number(&self) -> i32 {
         self.lock.number()

@@ -43,6 +43,58 @@ fn what_a_terminal_sends_reaches_the_worker_once() {
     passes("keep_alive", &["terminal"]);
 }
 
+#[test]
+fn dead_worker_asks_for_nothing() {
+    passes("keep_alive", &["dead-worker-asks-for-nothing"]);
+}
+
+#[test]
+fn answer_is_that_of_its_request() {
+    passes("keep_alive", &["answers-are-not-mixed-up"]);
+    passes("keep_alive", &["no-room-for-a-descriptor"]);
+}
+
+#[test]
+fn forked_child_of_a_worker_keeps_no_way_to_the_parent() {
+    passes("keep_alive", &["forked-child-keeps-no-channel"]);
+}
+
+#[test]
+fn worker_cannot_tell_the_manager_who_is_main() {
+    passes("keep_alive", &["manager-is-not-told-by-a-worker-who-is-main"]);
+}
+
+#[test]
+fn who_only_tells_does_not_wait_for_answers() {
+    passes("keep_alive", &["who-only-tells-does-not-wait-for-answers"]);
+}
+
+#[test]
+fn worker_learns_that_the_manager_is_gone() {
+    passes("keep_alive", &["barrier-fails-where-nobody-reads"]);
+}
+
+#[test]
+fn parent_is_not_kept_from_signals() {
+    passes("keep_alive", &["manager-does-not-read"]);
+    passes("keep_alive", &["closing-does-not-take-long"]);
+}
+
+#[test]
+fn worker_that_aborts_by_itself_was_not_asked_to() {
+    passes("keep_alive", &["aborts-while-it-ends"]);
+}
+
+#[test]
+fn job_control_is_passed_on_where_there_is_a_handler() {
+    passes("keep_alive", &["job-control"]);
+}
+
+#[test]
+fn launcher_learns_why_there_is_no_worker() {
+    passes("keep_alive", &["no-descriptor-for-signals"]);
+}
+
 /// tests/programs/supervised.c with a worker.
 struct Rig {
     folder: Folder,
@@ -251,6 +303,21 @@ fn worker_that_says_it_was_forked_still_shares_the_lock() {
 }
 
 #[test]
+fn worker_shares_a_lock_that_is_taken_when_it_is_ready() {
+    let rig = Rig::new();
+    let daemon = rig.start(&[ALIVE, "foreground=0", "at-ready=1"]);
+    let worker = worker(&daemon);
+    worker.signal(Signal::SIGSTOP);
+    let has_lock = |process: &Daemon| {
+        process.fds().iter().any(|fd| fd.1.contains("/#") || fd.1.contains("d.pid"))
+    };
+    assert!(has_lock(&daemon) && has_lock(&worker));
+    worker.signal(Signal::SIGCONT);
+    daemon.stop();
+    rig.assert_nothing_left();
+}
+
+#[test]
 fn service_manager_is_told_by_the_parent_what_the_worker_says() {
     let manager = Manager::new();
     let arguments = [
@@ -278,7 +345,8 @@ fn service_manager_is_told_by_the_parent_what_the_worker_says() {
     assert_eq!(told(), "READY=1\nSTATUS=serving");
     first.signal(Signal::SIGKILL);
     assert_eq!(told(), "STATUS=the worker was killed by SIGKILL; it is started again in 10 ms");
-    for again in ["STATUS=serving", "X_ANY=1", "BARRIER=1"] {
+    // It may have crashed in a reload, so it is said again that it is ready.
+    for again in ["STATUS=serving", "X_ANY=1", "BARRIER=1", "READY=1\nSTATUS=serving"] {
         assert_eq!(told(), again);
     }
     let _second = worker(&main);

@@ -95,8 +95,11 @@ pub fn stage() -> Option<Stage> {
 /// `rsd_ready`
 pub fn ready() -> Result<()> {
     if let Some(told) = worker::ready() {
-        told?;
+        let lock = told?;
         if let Some(daemon) = daemon().as_mut() {
+            if let (Some(lock), Some((place, _))) = (lock, daemon.pidfile_at_ready.take()) {
+                daemon.pidfile = Held::copy(place, lock);
+            }
             daemon.redirect_output()?;
         }
         watchdog::start(worker::watchdog_ms());
@@ -225,6 +228,12 @@ pub fn serving() -> Result<Option<Serving>> {
         lock: daemon.pidfile.as_ref().map(Held::number),
         watchdog_ms: daemon.watchdog_ms,
     }))
+}
+
+/// Whether the pid file is to appear when the daemon is ready.
+pub fn is_pidfile_due() -> bool {
+    let daemon = daemon();
+    daemon.as_ref().is_some_and(|daemon| daemon.pidfile_at_ready.is_some())
 }
 
 /// Another process is the daemon from now on.

@@ -190,6 +190,11 @@ pub unsafe extern "C" fn rsd_ask_parent(
     size: usize,
     fd: *mut c_int,
 ) -> c_int {
+    // SAFETY: the caller passes NULL or the address of an int.
+    let mut place = unsafe { fd.as_mut() };
+    if let Some(place) = &mut place {
+        **place = -1;
+    }
     run(|| {
         let request = match (request.is_null(), length) {
             (_, 0) => &[],
@@ -213,13 +218,10 @@ pub unsafe extern "C" fn rsd_ask_parent(
             },
             _ => return Err(Error::invalid("answer is NULL but size is not 0")),
         };
-        let mut passed = None;
-        let answered = worker::ask(request, answer, &mut |fd| passed = Some(fd));
-        // SAFETY: the caller passes NULL or the address of an int.
-        if let Some(place) = unsafe { fd.as_mut() } {
-            let passed = if answered.is_ok() { passed.take() } else { None };
-            *place = passed.map_or(-1, IntoRawFd::into_raw_fd);
+        let (length, passed) = worker::ask(request, answer)?;
+        if let (Some(place), Some(passed)) = (place, passed) {
+            *place = passed.into_raw_fd();
         }
-        answered.map(|length| length as c_int)
+        Ok(length as c_int)
     })
 }

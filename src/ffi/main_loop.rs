@@ -6,7 +6,7 @@ use super::{boundary::run, command::tell, control::call_command};
 use crate::{
     children, command, control, daemonize, log,
     main_loop::{self, Told},
-    pidfile, poller,
+    pidfile, poller, worker,
 };
 
 /// Calls the program. No lock is held, so it may call anything here.
@@ -105,6 +105,7 @@ pub extern "C" fn rsd_wait(ms: c_int) -> c_int {
 #[unsafe(no_mangle)]
 pub extern "C" fn rsd_after_fork() -> c_int {
     run(|| {
+        worker::let_go_of_parents();
         daemonize::let_go_of_parents();
         pidfile::let_go_of_parents();
         command::let_go_of_parents();

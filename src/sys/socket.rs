@@ -110,15 +110,23 @@ pub fn send_with_fds(socket: BorrowedFd, pieces: &[IoSlice], fds: &[c_int]) -> n
     send_now(socket, pieces, (&raw mut passed).cast(), length).map(drop)
 }
 
-/// Receives one message, and hands over the descriptors that came with it, which are close-on-exec. Its length; 0 is the
-/// end. `flags`: MSG_DONTWAIT, or 0.
+/// A message that has come.
+pub struct Received {
+    /// 0 is the end.
+    pub length: usize,
+    /// Descriptors came with it for which this process has no room.
+    pub has_lost_fds: bool,
+}
+
+/// Receives one message, and hands over the descriptors that came with it, which are close-on-exec. `flags`:
+/// MSG_DONTWAIT, or 0.
 #[inline(never)]
 pub fn receive_with_fds(
     socket: BorrowedFd,
     bytes: &mut [u8],
     flags: c_int,
     take: &mut dyn FnMut(OwnedFd),
-) -> nix::Result<usize> {
+) -> nix::Result<Received> {
     // SAFETY: all zeros is valid: integers.
     let mut passed: Passed = unsafe { core::mem::zeroed() };
     let mut piece = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
@@ -138,12 +146,14 @@ pub fn receive_with_fds(
         && passed.header.cmsg_type == libc::SCM_RIGHTS;
     let size = (passed.header.cmsg_len as usize).saturating_sub(size_of_val(&passed.header));
     let count = if is_passed { size.wrapping_div(size_of::<c_int>()) } else { 0 };
+    let mut has_lost_fds = message.msg_flags & libc::MSG_CTRUNC != 0;
     for fd in passed.fds.get(..count).unwrap_or_default() {
-        if let Ok(fd) = owned(*fd).and_then(above_stdio) {
-            take(fd);
+        match owned(*fd).and_then(above_stdio) {
+            Ok(fd) => take(fd),
+            Err(_) => has_lost_fds = true,
         }
     }
-    Ok(length as usize)
+    Ok(Received { length: length as usize, has_lost_fds })
 }
 
 /// Sends the pieces as one message, without waiting and without SIGPIPE. How much was taken.
@@ -169,4 +179,18 @@ fn send_now(
         check(unsafe { libc::sendmsg(socket.as_raw_fd(), &message, flags) } as c_int)
     })
     .map(|count| count as usize)
+}
+
+/// A socket does not keep whoever closes it waiting (SO_LINGER). Nothing happens to what is no such socket.
+pub fn forbid_linger(socket: BorrowedFd) {
+    let mut linger = libc::linger { l_onoff: 0, l_linger: 0 };
+    let mut length = size_of_val(&linger) as libc::socklen_t;
+    let (fd, level, name) = (socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_LINGER);
+    // SAFETY: a linger of that length, and the length, are writable and live across the call.
+    let got = unsafe { libc::getsockopt(fd, level, name, (&raw mut linger).cast(), &mut length) };
+    if got == 0 && linger.l_onoff != 0 && linger.l_linger != 0 {
+        linger = libc::linger { l_onoff: 0, l_linger: 0 };
+        // SAFETY: a linger of that length lives across the call.
+        unsafe { libc::setsockopt(fd, level, name, (&raw const linger).cast(), length) };
+    }
 }

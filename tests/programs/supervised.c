@@ -126,6 +126,8 @@ int main(int argc, char *argv[])
             options.name = value;
         else if (strcmp(argv[i], "alive") == 0)
             alive = value;
+        else if (strcmp(argv[i], "at-ready") == 0)
+            options.pidfile_when = RSD_PIDFILE_AT_READY;
         else if (strcmp(argv[i], "start") == 0)
             starts = atoi(value);
     }
