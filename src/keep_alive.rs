@@ -11,10 +11,12 @@ use crate::{
     control, daemonize,
     deadline::Deadline,
     error::{self, Error, Line, OrCannot, Result},
+    kept::Kept,
     launch::{self, SignalState},
     log, notify, status,
     sys::{
         file::{self, OwnedFd},
+        memory::Buffer,
         process::{self, End, Fork, Wait},
         signal::{self, Set},
         socket,
@@ -74,7 +76,7 @@ pub fn keep_alive(options: &Options, answer: Answer) -> Result<Side> {
     error::sentence(); // allocated now, not after the fork
     notify::attend(); // so that each worker knows that its parent tells it
     let signals = SignalState::hold().inspect_err(fail)?;
-    let prepared = signal::pending_fd(&Set::all()).or_cannot("watch for signals");
+    let prepared = watch_signals().or_cannot("watch for signals");
     let pending = match prepared {
         Ok(pending) => pending,
         Err(error) => {
@@ -104,6 +106,10 @@ pub fn keep_alive(options: &Options, answer: Answer) -> Result<Side> {
     side.and_then(|side| restored.map(|()| side))
 }
 
+fn watch_signals() -> nix::Result<Kept> {
+    signal::pending_fd(&Set::all()).and_then(Kept::new)
+}
+
 fn fail(error: &Error) {
     daemonize::fail(1, error::told(error).as_bytes());
 }
@@ -129,7 +135,7 @@ struct Parent<'a> {
     options: &'a Options,
     answer: Answer<'a>,
     signals: SignalState,
-    pending: OwnedFd,
+    pending: Kept,
     watchdog_ms: Option<i64>,
     restarts: Restarts,
     /// When a worker that is to end is killed, in monotonic milliseconds.
@@ -141,13 +147,15 @@ struct Parent<'a> {
     is_restarted: bool,
 }
 
+type Said = Buffer<{ channel::TEXT_MAX }>;
+
 struct Worker {
     /// Nobody has waited for it: the number is its own.
     pid: libc::pid_t,
     /// None: it has closed its end.
-    channel: Option<OwnedFd>,
+    channel: Option<Kept>,
     /// What it said when it gave up.
-    gave_up: Option<(i32, Line)>,
+    gave_up: Option<(i32, Said)>,
     /// It has ended, or does not take its answers.
     is_deaf: bool,
     /// How often in a row it could not be heard.
@@ -156,7 +164,8 @@ struct Worker {
 
 impl Worker {
     fn answer(&mut self, number: i32, answered: Result<(usize, Option<OwnedFd>)>, reply: &[u8]) {
-        let Some(channel) = self.channel.as_ref().filter(|_| !self.is_deaf) else { return };
+        let channel = self.channel.as_ref().filter(|_| !self.is_deaf);
+        let Some(channel) = channel.map(Kept::get) else { return };
         let fd;
         let (word, fds): (_, &[i32]) = match &answered {
             Ok((length, passed)) => {
@@ -166,13 +175,18 @@ impl Worker {
             }
             Err(error) => (Word::Refused { number, error: *error }, &[]),
         };
-        let sent = channel::send_with_fds(channel.as_fd(), &word, fds);
+        let sent = channel.and_then(|channel| channel::send_with_fds(channel, &word, fds));
         let told = sent.or_cannot("answer the worker").or_else(|error| {
-            channel::send_with_fds(channel.as_fd(), &Word::Refused { number, error }, &[])
+            channel::send_with_fds(channel?, &Word::Refused { number, error }, &[])
         });
         if told.is_err() {
             // It would wait for ever, unless it is gone.
-            self.is_deaf = true;
+            self.kill();
+        }
+    }
+
+    fn kill(&mut self) {
+        if !core::mem::replace(&mut self.is_deaf, true) {
             let _ = process::send_signal(self.pid, libc::SIGKILL);
         }
     }
@@ -212,9 +226,9 @@ impl Parent<'_> {
                     return Err(error);
                 }
                 Err(error) => {
-                    let mut line = Line::new();
-                    line.push(error::told(&error).as_bytes());
-                    How { end: End::Exited(1), said: Some((1, line)) }
+                    let mut said = Said::new();
+                    said.push(error::told(&error).as_bytes());
+                    How { end: End::Exited(1), said: Some((1, said)) }
                 }
             };
             is_first = false;
@@ -227,6 +241,7 @@ impl Parent<'_> {
     /// None: this is the worker.
     fn start(&mut self) -> Result<Option<Worker>> {
         let (ours, workers) = channel::pair("make a channel to the worker")?;
+        let ours = Kept::new(ours).or_cannot("examine the channel to the worker")?;
         process::flush_stdio();
         let parent = getpid();
         match process::fork_once().or_cannot("fork a worker")? {
@@ -258,7 +273,9 @@ impl Parent<'_> {
         loop {
             let left = self.kill_at.map(|at| at.saturating_sub(process::monotonic_ms()).max(0));
             let limit = left.map_or(-1, |left| left.min(i32::MAX.into()) as i32);
-            let fds = [Some(self.pending.as_fd()), worker.channel.as_ref().map(AsFd::as_fd)];
+            self.look_after_signals();
+            let channel = worker.channel.as_ref().and_then(|channel| channel.get().ok());
+            let fds = [self.pending.get().ok(), channel];
             let _ = file::poll(fds, limit);
             self.pass_on_signals(Some(&worker));
             // It is waited for last: until then nobody else has its number.
@@ -287,9 +304,20 @@ impl Parent<'_> {
         }
     }
 
+    /// What the program does for a worker may have closed the descriptor.
+    fn look_after_signals(&mut self) {
+        if self.pending.get().is_err() {
+            if let Ok(pending) = watch_signals() {
+                // The new one may have the number of the old one, which is closed.
+                let lost = core::mem::replace(&mut self.pending, pending);
+                let _ = lost.into_owned_unchecked().map(IntoRawFd::into_raw_fd);
+            }
+        }
+    }
+
     /// To the worker, if there is one.
     fn pass_on_signals(&mut self, worker: Option<&Worker>) {
-        while let Ok(Some(taken)) = signal::take_pending(self.pending.as_fd()) {
+        while let Ok(Some(taken)) = self.pending.get().and_then(signal::take_pending) {
             let signo = taken.signo;
             if matches!(signo, libc::SIGCHLD | libc::SIGPIPE) {
                 continue;
@@ -327,7 +355,9 @@ impl Parent<'_> {
                     *place = Some(fd);
                 }
             };
-            match message.receive_with_fds(channel.as_fd(), &mut take) {
+            let received =
+                channel.get().and_then(|channel| message.receive_with_fds(channel, &mut take));
+            match received {
                 Ok(true) => worker.failures = 0,
                 Err(Errno::EAGAIN) => return,
                 // It has ended with answers unread. What it has said before still stands there.
@@ -336,11 +366,17 @@ impl Parent<'_> {
                     worker.channel = None;
                     return;
                 }
+                // What the program does for it has closed it.
+                Err(Errno::EBADF) => {
+                    worker.channel = None;
+                    worker.kill();
+                    return;
+                }
                 Err(_) => {
                     worker.failures = worker.failures.saturating_add(1);
                     if worker.failures >= FAILURES_MAX {
                         worker.channel = None;
-                        let _ = process::send_signal(worker.pid, libc::SIGKILL);
+                        worker.kill();
                     }
                     return;
                 }
@@ -348,12 +384,16 @@ impl Parent<'_> {
             match message.word() {
                 Some(Word::Ready { pid: number, status }) => {
                     let ready = self.ready(status);
+                    let has_failed = ready.is_err();
                     worker.answer(number, ready.map(|lock| (0, lock)), &[]);
+                    if has_failed {
+                        return; // it may have taken a while
+                    }
                 }
                 Some(Word::GaveUp { status, text }) => {
-                    let mut line = Line::new();
-                    line.push(text);
-                    worker.gave_up = Some((status.clamp(1, 255), line));
+                    let mut said = Said::new();
+                    said.push(text);
+                    worker.gave_up = Some((status.clamp(1, 255), said));
                 }
                 Some(Word::Tell { number, lines }) => {
                     let told = match message.has_lost_fds() {
@@ -438,6 +478,12 @@ impl Parent<'_> {
             (None, End::Exited(status)) => status,
             (None, End::Killed { signo, .. }) => signo.saturating_add(128),
         };
+        let is_starting = daemonize::stage() == Some(daemonize::Stage::Starting);
+        let is_well = !is_starting && matches!(end, End::Exited(0));
+        if let (Some((status, text)), true) = (&said, self.is_ending || is_well) {
+            say(libc::LOG_ERR, text.as_bytes());
+            notify::gave_up(*status, text.as_bytes());
+        }
         if self.is_ending {
             let is_asked = matches!(end, End::Killed { signo, .. } if self.asked.contains(signo));
             if let (End::Killed { .. }, false) = (end, is_asked) {
@@ -446,22 +492,23 @@ impl Parent<'_> {
             }
             return Some(Side::Parent(if is_asked { 0 } else { status }, None));
         }
-        let is_starting = daemonize::stage() == Some(daemonize::Stage::Starting);
-        if !is_starting && matches!(end, End::Exited(0)) {
+        if is_well {
             say(libc::LOG_INFO, b"the worker has ended");
             return Some(Side::Parent(0, None));
         }
-        let mut text = match said {
-            Some((_, text)) => text,
+        let mut text = Line::new();
+        match &said {
+            Some((_, said)) => text.push(said.as_bytes()),
             None => {
                 let when = if is_starting { launch::BEFORE } else { b"" };
                 launch::ended(b"the worker", end, when);
-                error::sentence().line
+                text = error::sentence().line;
             }
-        };
+        }
         if is_starting {
             let status = if status == 0 { 1 } else { status };
-            return Some(give_up(status, &text));
+            let whole = said.as_ref().map_or(text.as_bytes(), |(_, said)| said.as_bytes());
+            return Some(give_up(status, whole));
         }
         let Some(delay_ms) = self.restarts.next(self.options) else {
             text.push(b"; given up after ");
@@ -470,7 +517,7 @@ impl Parent<'_> {
             text.push_number(self.options.interval_ms);
             text.push(b" ms");
             say(libc::LOG_ERR, text.as_bytes());
-            return Some(give_up(status, &text));
+            return Some(give_up(status, text.as_bytes()));
         };
         text.push(b"; it is started again in ");
         text.push_number(delay_ms as u32);
@@ -492,8 +539,9 @@ impl Parent<'_> {
             if self.is_ending || deadline.is_over() {
                 return;
             }
+            self.look_after_signals();
             let limit = self.watchdog_ms.unwrap_or(-1).min(i32::MAX.into()) as i32;
-            let _ = deadline.poll(Some(self.pending.as_fd()), limit);
+            let _ = deadline.poll(self.pending.get().ok(), limit);
             self.pass_on_signals(None);
         }
     }
@@ -502,7 +550,7 @@ impl Parent<'_> {
 /// How a worker ended, and what it said when it gave up.
 struct How {
     end: End,
-    said: Option<(i32, Line)>,
+    said: Option<(i32, Said)>,
 }
 
 /// What came with a message. To close a socket must not take as long as the worker has asked for.
@@ -514,9 +562,9 @@ impl Drop for Fds {
     }
 }
 
-fn give_up(status: i32, why: &Line) -> Side {
-    daemonize::fail(status, why.as_bytes());
-    Side::Parent(status, Some(Error::new(Errno::ECHILD, &[why.as_bytes()])))
+fn give_up(status: i32, why: &[u8]) -> Side {
+    daemonize::fail(status, why);
+    Side::Parent(status, Some(Error::new(Errno::ECHILD, &[why])))
 }
 
 /// The first process of a container waits for all orphans.

@@ -81,6 +81,16 @@ fn parent_is_not_kept_from_signals() {
 }
 
 #[test]
+fn answer_may_close_all_descriptors() {
+    passes("keep_alive", &["parent-loses-its-descriptors"]);
+}
+
+#[test]
+fn worker_that_gave_up_is_heard_whatever_its_status() {
+    passes("keep_alive", &["last-words-are-told"]);
+}
+
+#[test]
 fn worker_that_aborts_by_itself_was_not_asked_to() {
     passes("keep_alive", &["aborts-while-it-ends"]);
 }
@@ -206,6 +216,10 @@ fn whoever_starts_it_learns_how_the_first_worker_began() {
         assert_eq!(said, format!("it: {why}"));
         rig.assert_nothing_left();
     }
+    let long = "a".repeat(3000);
+    let fail = format!("fail=3:{long}");
+    let said = fail_with(3, &mut rig.command(&[ALIVE, "foreground=0", "name=it", &fail]));
+    assert_eq!(said, format!("it: {long}"));
     // One that takes its time is waited for.
     rig.next("sleep=1");
     let begin = Instant::now();
@@ -438,6 +452,9 @@ fn with_fault(folder: &Folder, program: &Path, fault: &[&str]) -> Result<Option<
         processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect()
     };
     let (said, why) = (text(&output.stdout), text(&output.stderr));
+    // strace(1) says so where a process is killed in the call.
+    let why: String =
+        why.split_inclusive('\n').filter(|line| !line.starts_with("strace: ")).collect();
     let status = output.status.code();
     let is_right = match status {
         // The other, where what failed is the sending of that.

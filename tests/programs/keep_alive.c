@@ -408,6 +408,7 @@ static int close_manager(const void *request, size_t length, void *to, int *fd, 
 static void barrier_fails_where_nobody_reads(void)
 {
     int fd = manager();
+    check(rsd_notify("A=1") == 1);
     int status = rsd_keep_alive(RSD_KEEP_ALIVE(.answer = close_manager, .arg = &fd));
     if (status == RSD_IS_WORKER) {
         close(fd);
@@ -425,15 +426,13 @@ static void manager_does_not_read(void)
     check(pipe(ends) == 0);
     pid_t child = checked_fork();
     if (child == 0) {
+        check(rsd_notify("A=1") == 1);
         status = rsd_keep_alive(RSD_KEEP_ALIVE(.kill_after_ms = 100));
         if (status == RSD_IS_WORKER) {
             signal(SIGTERM, SIG_IGN);
             tell(ends[1]);
-            while (rsd_notify_fds("FDSTORE=1", ends, 1) == 1)
-                ;
-            check(errno == EAGAIN);
             for (;;)
-                pause();
+                rsd_notify_fds("FDSTORE=1", ends, 1);
         }
         _exit(status == 128 + SIGKILL ? 0 : 1);
     }
@@ -545,6 +544,43 @@ static void no_descriptor_for_signals(void)
     check(waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 1);
 }
 
+static int close_all(const void *request, size_t length, void *to, int *fd, void *arg)
+{
+    (void)request, (void)length, (void)to, (void)fd, (void)arg;
+    asked++;
+    for (int i = 3; i < 64; i++)
+        close(i);
+    return 0;
+}
+
+/* As closefrom(3) does, in what the program does for a worker: signals still arrive. */
+static void parent_loses_its_descriptors(void)
+{
+    int status = rsd_keep_alive(RSD_KEEP_ALIVE(.answer = close_all, .max_restarts = 1, .delay_ms = 1));
+    if (status == RSD_IS_WORKER) {
+        if (asked == 0)
+            ask("", NULL, 0, NULL);
+        else
+            kill(getppid(), SIGTERM);
+        for (;;)
+            pause();
+    }
+    check(status == 0 && asked == 1);
+}
+
+/* Also one that leaves with 0 all the same. */
+static void last_words_are_told(void)
+{
+    int fd = manager();
+    int status = rsd_keep_alive(NULL);
+    if (status == RSD_IS_WORKER) {
+        rsd_fail(3, "boom");
+        exit(0);
+    }
+    check(status == 0);
+    check_told(fd, "STATUS=boom\nEXIT_STATUS=3");
+}
+
 int main(int argc, char *argv[])
 {
     static const struct one_case cases[] = {
@@ -567,6 +603,8 @@ int main(int argc, char *argv[])
         { "aborts-while-it-ends", aborts_while_it_ends },
         { "job-control", job_control },
         { "no-descriptor-for-signals", no_descriptor_for_signals },
+        { "parent-loses-its-descriptors", parent_loses_its_descriptors },
+        { "last-words-are-told", last_words_are_told },
         { NULL, NULL },
     };
     return run_case(cases, argc, argv);
