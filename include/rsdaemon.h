@@ -147,7 +147,7 @@
  * background; rsd_ready() logs which and why (LOG_INFO), if there is a log. That is, in this order: as process
  * 1; with notify_fd; executed by systemd (SYSTEMD_EXEC_PID, since its version 248), unless the unit has a PIDFile=, which
  * a daemon in the background is to write; with sockets passed to it (LISTEN_PID); with NOTIFY_SOCKET and no
- * SYSTEMD_EXEC_PID. Others set nothing to know them by: in a script for runit or for systemd with Type=forking and no
+ * SYSTEMD_EXEC_PID; with a socket on stdin, as under inetd. Others set nothing to know them by: in a script for runit or for systemd with Type=forking and no
  * PIDFile= say what is wanted.
  */
 #define RSD_AUTOMATIC 2
@@ -704,7 +704,10 @@ typedef void (*rsd_control_callback)(struct rsd_control_request *request, void *
 
 /**
  * What the parent does for a worker that calls rsd_ask_parent(). It should be quick: nothing else is done meanwhile, no
- * signal is passed on. Whatever stands in the request may come from somebody who has taken the worker over.
+ * signal is passed on, and the watchdog is not fed. All signals are blocked, also in what it executes, unless that
+ * unblocks them. It must not wait for the worker's process (as by waitpid(-1, ...)). A worker whose channel it closes
+ * (closefrom(3)) is killed and started again. Whatever stands in the request may come from somebody who has taken the
+ * worker over.
  *
  * @param request  what the worker has sent, of that length in bytes
  * @param answer   where the answer goes; there is room for RSD_MESSAGE_MAX bytes
@@ -1722,10 +1725,14 @@ int rsd_env_string(const char *name, const char **value);
  * stay open over a crash, and the log, which tells of each. The call returns in each worker, a forked child. Meanwhile
  * this process is its parent, stays the daemon that everybody sees, and does nothing but this:
  *
- * - It passes on signals that it is sent (not those from a terminal, which the worker gets itself). In a pause there is
- *   nobody to have them: only those that end the daemon count.
+ * - It passes on signals that it is sent (not those from a terminal, which the worker gets itself), of SIGTSTP, SIGTTIN,
+ *   SIGTTOU and SIGCONT those for which the program has a handler or which it ignores. In a pause there is nobody to have
+ *   them: only those that end the daemon count. What is sent to the whole process group or cgroup reaches the worker
+ *   twice: with systemd, KillMode=mixed prevents that.
  * - What the worker says by rsd_ready(), rsd_fail(), rsd_status(), rsd_notify() and for reloads and the watchdog it
- *   tells the launcher and the service manager, but for MAINPID.
+ *   tells the launcher and the service manager, but for MAINPID and NOTIFYACCESS, and for STOPPING unless the daemon was
+ *   asked to end: another worker may follow. What rsd_fail() says is told when the worker has ended. After a crash
+ *   the first rsd_ready() of the next worker tells READY=1 and the status again.
  * - A worker that ends with status 0, or after SIGTERM, SIGINT, SIGQUIT or SIGABRT came, is the end of the daemon. One that ends
  *   in another way is started again after a pause; after too many restarts the daemon gives up, as by rsd_fail().
  *   One that ends before the daemon was ever ready is a start that has failed.
@@ -1756,7 +1763,9 @@ int rsd_keep_alive(const struct rsd_keep_alive_options *options);
  * Ask the parent for something that this worker has no right to do itself: the answer callback of rsd_keep_alive() gets
  * the request.
  *
- * The call waits until the parent has answered. Other threads of the worker that ask meanwhile wait, too.
+ * The call waits until the parent has answered. Other threads of the worker that ask meanwhile wait, too; so do
+ * rsd_ready(), rsd_notify_fds() and rsd_notify_barrier(), which the parent answers. A forked child has lost its way to
+ * the parent with its first call of this library, such as rsd_after_fork().
  *
  * @param request  what is asked for, as the callback understands it
  * @param length   its length in bytes, at most RSD_MESSAGE_MAX
@@ -1766,6 +1775,7 @@ int rsd_keep_alive(const struct rsd_keep_alive_options *options);
  * @return         the length of the answer in bytes, or -1 with errno set:
  *                 EINVAL      request is NULL but length is not 0, or answer is NULL but size is not 0
  *                 EMSGSIZE    the request is too long, or the answer longer than size
+ *                 EMFILE      there is no room for the descriptor that came with the answer
  *                 EPERM       this process is no worker (not its forked child, either)
  *                 EOPNOTSUPP  there is no callback
  *                 EIO         the callback returned -1 without an errno
@@ -2149,8 +2159,9 @@ int rsd_wait(int ms);
  * Say in a forked child that it is one, if it lives on without executing another program.
  *
  * Closes the child's copies of what belongs to its parent alone: the descriptor of the main loop, of
- * children, commands and the control socket, and that of a pid file, whose lock would otherwise outlive the parent. The
- * parent keeps all of it. Signals stay flagged, and count anew. Without this call a child may use
+ * children, commands and the control socket, that of a pid file, whose lock would otherwise outlive the parent, and in
+ * a child of a worker (rsd_keep_alive()) the way to the worker's parent. Not the locks of paths on which its parent
+ * listens (rsd_listen()): they end with the last of both. The parent keeps all of it. Signals stay flagged, and count anew. Without this call a child may use
  * the library, too: the main loop is made anew when it is first used.
  *
  * In a worker of rsd_keep_alive() it changes nothing: it has made its own already, and shares the lock.
@@ -2172,11 +2183,15 @@ int rsd_after_fork(void);
  * (NotifyAccess=main) systemd listens to the main process of the service alone: in the background, to the daemon from
  * rsd_ready() on.
  *
+ * In a worker of rsd_keep_alive(), 1 only means that its parent has it, which tells the manager if that makes room
+ * within 20 ms. In a forked child of the worker it is ENOTCONN.
+ *
  * @param state  lines "NAME=VALUE", as in sd_notify(3)
  * @return       1; 0 where no service manager waits; or -1 with errno set:
  *               EINVAL        state is NULL or empty, or NOTIFY_SOCKET is no address
  *               ENAMETOOLONG  NOTIFY_SOCKET is too long for an address
  *               EAGAIN        the manager has not taken it in 5 seconds
+ *               EMSGSIZE      it is too long; in a worker: longer than RSD_MESSAGE_MAX
  *               or any errno of socket(2), connect(2), sendmsg(2)
  *
  * Thread-safe. Not async-signal-safe. Since 0.1.
@@ -2187,7 +2202,8 @@ int rsd_notify(const char *state);
  * Tell the service manager something about descriptors, which it gets copies of.
  *
  * For "FDSTORE=1\nFDNAME=NAME": systemd keeps them (FileDescriptorStoreMax=) and passes them to the next start of
- * this service, where rsd_listen_fds() has them under that name. With vsock there are no descriptors.
+ * this service, where rsd_listen_fds() has them under that name. With vsock there are no descriptors. In a worker of
+ * rsd_keep_alive() the call waits until its parent has told the manager, and SO_LINGER of a socket is switched off.
  *
  * @param state  as for rsd_notify()
  * @param fds    the descriptors, which stay open here
@@ -2195,6 +2211,7 @@ int rsd_notify(const char *state);
  * @return       as for rsd_notify(), and also:
  *               EINVAL      fds is NULL, or count is more than 253
  *               EBADF       one of fds is not open
+ *               EMFILE      the parent of the worker has no room for them
  *               EOPNOTSUPP  NOTIFY_SOCKET is a vsock
  *
  * Thread-safe. Not async-signal-safe. Since 0.1.

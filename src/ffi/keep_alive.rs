@@ -25,7 +25,10 @@ pub const RSD_MESSAGE_MAX: usize = 4096;
 const _: () = assert!(RSD_MESSAGE_MAX == worker::MESSAGE_MAX);
 
 /// What the parent does for a worker that calls rsd_ask_parent(). It should be quick: nothing else is done meanwhile, no
-/// signal is passed on. Whatever stands in the request may come from somebody who has taken the worker over.
+/// signal is passed on, and the watchdog is not fed. All signals are blocked, also in what it executes, unless that
+/// unblocks them. It must not wait for the worker's process (as by waitpid(-1, ...)). A worker whose channel it closes
+/// (closefrom(3)) is killed and started again. Whatever stands in the request may come from somebody who has taken the
+/// worker over.
 ///
 /// @param request  what the worker has sent, of that length in bytes
 /// @param answer   where the answer goes; there is room for RSD_MESSAGE_MAX bytes
@@ -77,10 +80,14 @@ pub struct rsd_keep_alive_options {
 /// stay open over a crash, and the log, which tells of each. The call returns in each worker, a forked child. Meanwhile
 /// this process is its parent, stays the daemon that everybody sees, and does nothing but this:
 ///
-/// - It passes on signals that it is sent (not those from a terminal, which the worker gets itself). In a pause there is
-///   nobody to have them: only those that end the daemon count.
+/// - It passes on signals that it is sent (not those from a terminal, which the worker gets itself), of SIGTSTP, SIGTTIN,
+///   SIGTTOU and SIGCONT those for which the program has a handler or which it ignores. In a pause there is nobody to have
+///   them: only those that end the daemon count. What is sent to the whole process group or cgroup reaches the worker
+///   twice: with systemd, KillMode=mixed prevents that.
 /// - What the worker says by rsd_ready(), rsd_fail(), rsd_status(), rsd_notify() and for reloads and the watchdog it
-///   tells the launcher and the service manager, but for MAINPID.
+///   tells the launcher and the service manager, but for MAINPID and NOTIFYACCESS, and for STOPPING unless the daemon was
+///   asked to end: another worker may follow. What rsd_fail() says is told when the worker has ended. After a crash
+///   the first rsd_ready() of the next worker tells READY=1 and the status again.
 /// - A worker that ends with status 0, or after SIGTERM, SIGINT, SIGQUIT or SIGABRT came, is the end of the daemon. One that ends
 ///   in another way is started again after a pause; after too many restarts the daemon gives up, as by rsd_fail().
 ///   One that ends before the daemon was ever ready is a start that has failed.
@@ -164,7 +171,9 @@ fn answer(
 /// Ask the parent for something that this worker has no right to do itself: the answer callback of rsd_keep_alive() gets
 /// the request.
 ///
-/// The call waits until the parent has answered. Other threads of the worker that ask meanwhile wait, too.
+/// The call waits until the parent has answered. Other threads of the worker that ask meanwhile wait, too; so do
+/// rsd_ready(), rsd_notify_fds() and rsd_notify_barrier(), which the parent answers. A forked child has lost its way to
+/// the parent with its first call of this library, such as rsd_after_fork().
 ///
 /// @param request  what is asked for, as the callback understands it
 /// @param length   its length in bytes, at most RSD_MESSAGE_MAX
@@ -174,6 +183,7 @@ fn answer(
 /// @return         the length of the answer in bytes, or -1 with errno set:
 ///                 EINVAL      request is NULL but length is not 0, or answer is NULL but size is not 0
 ///                 EMSGSIZE    the request is too long, or the answer longer than size
+///                 EMFILE      there is no room for the descriptor that came with the answer
 ///                 EPERM       this process is no worker (not its forked child, either)
 ///                 EOPNOTSUPP  there is no callback
 ///                 EIO         the callback returned -1 without an errno

@@ -21,11 +21,15 @@ use crate::{
 /// (NotifyAccess=main) systemd listens to the main process of the service alone: in the background, to the daemon from
 /// rsd_ready() on.
 ///
+/// In a worker of rsd_keep_alive(), 1 only means that its parent has it, which tells the manager if that makes room
+/// within 20 ms. In a forked child of the worker it is ENOTCONN.
+///
 /// @param state  lines "NAME=VALUE", as in sd_notify(3)
 /// @return       1; 0 where no service manager waits; or -1 with errno set:
 ///               EINVAL        state is NULL or empty, or NOTIFY_SOCKET is no address
 ///               ENAMETOOLONG  NOTIFY_SOCKET is too long for an address
 ///               EAGAIN        the manager has not taken it in 5 seconds
+///               EMSGSIZE      it is too long; in a worker: longer than RSD_MESSAGE_MAX
 ///               or any errno of socket(2), connect(2), sendmsg(2)
 ///
 /// Thread-safe. Not async-signal-safe. Since 0.1.
@@ -41,7 +45,8 @@ pub unsafe extern "C" fn rsd_notify(state: *const c_char) -> c_int {
 /// Tell the service manager something about descriptors, which it gets copies of.
 ///
 /// For "FDSTORE=1\nFDNAME=NAME": systemd keeps them (FileDescriptorStoreMax=) and passes them to the next start of
-/// this service, where rsd_listen_fds() has them under that name. With vsock there are no descriptors.
+/// this service, where rsd_listen_fds() has them under that name. With vsock there are no descriptors. In a worker of
+/// rsd_keep_alive() the call waits until its parent has told the manager, and SO_LINGER of a socket is switched off.
 ///
 /// @param state  as for rsd_notify()
 /// @param fds    the descriptors, which stay open here
@@ -49,6 +54,7 @@ pub unsafe extern "C" fn rsd_notify(state: *const c_char) -> c_int {
 /// @return       as for rsd_notify(), and also:
 ///               EINVAL      fds is NULL, or count is more than 253
 ///               EBADF       one of fds is not open
+///               EMFILE      the parent of the worker has no room for them
 ///               EOPNOTSUPP  NOTIFY_SOCKET is a vsock
 ///
 /// Thread-safe. Not async-signal-safe. Since 0.1.
