@@ -13,8 +13,8 @@ use self::{plan::Plan, state::daemon};
 pub use self::{
     plan::pidfile_path,
     state::{
-GO, NO, Serving, Stage, fail, is_pidfile_due, is_succeeded, leave_to_parent, let_go_of_parents,
-        ready, serving, stage, watchdog_ms,
+        GO, NO, Serving, Stage, fail, is_pidfile_due, is_succeeded, leave_to_parent,
+        let_go_of_parents, ready, serving, stage, watchdog_ms,
     },
 };
 use crate::{

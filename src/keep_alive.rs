@@ -436,7 +436,11 @@ impl Parent<'_> {
             // The one before may have crashed in a reload, and its end was the status until now.
             notify::mention(&[b"READY=1\nSTATUS=", said]);
         }
-        let lock = daemonize::serving().filter(|_| is_locked_now).and_then(|serving| serving.lock);
+        let lock = daemonize::serving()
+            .ok()
+            .flatten()
+            .filter(|_| is_locked_now)
+            .and_then(|serving| serving.lock);
         let lock = lock.and_then(file::borrowed);
         Ok(lock.and_then(|lock| file::copy_above(lock, 3).ok()))
     }
