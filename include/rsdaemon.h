@@ -147,7 +147,8 @@
  * background; rsd_ready() logs which and why (LOG_INFO), if there is a log. That is, in this order: as process
  * 1; with notify_fd; executed by systemd (SYSTEMD_EXEC_PID, since its version 248), unless the unit has a PIDFile=, which
  * a daemon in the background is to write; with sockets passed to it (LISTEN_PID); with NOTIFY_SOCKET and no
- * SYSTEMD_EXEC_PID; with a socket on stdin, as under inetd. Others set nothing to know them by: in a script for runit or for systemd with Type=forking and no
+ * SYSTEMD_EXEC_PID; with a socket on stdin, as under inetd. Others set
+ * nothing to know them by: in a script for runit or for systemd with Type=forking and no
  * PIDFile= say what is wanted.
  */
 #define RSD_AUTOMATIC 2
@@ -2161,8 +2162,8 @@ int rsd_wait(int ms);
  * Closes the child's copies of what belongs to its parent alone: the descriptor of the main loop, of
  * children, commands and the control socket, that of a pid file, whose lock would otherwise outlive the parent, and in
  * a child of a worker (rsd_keep_alive()) the way to the worker's parent. Not the locks of paths on which its parent
- * listens (rsd_listen()): they end with the last of both. The parent keeps all of it. Signals stay flagged, and count anew. Without this call a child may use
- * the library, too: the main loop is made anew when it is first used.
+ * listens (rsd_listen()): they end with the last of both. The parent keeps all of it. Signals
+ * stay flagged, and count anew. Without this call a child may use the library, too: the main loop is made anew when it is first used.
  *
  * In a worker of rsd_keep_alive() it changes nothing: it has made its own already, and shares the lock.
  *

@@ -44,7 +44,8 @@ pub const RSD_FOREGROUND: c_int = 1;
 /// background; rsd_ready() logs which and why (LOG_INFO), if there is a log. That is, in this order: as process
 /// 1; with notify_fd; executed by systemd (SYSTEMD_EXEC_PID, since its version 248), unless the unit has a PIDFile=, which
 /// a daemon in the background is to write; with sockets passed to it (LISTEN_PID); with NOTIFY_SOCKET and no
-/// SYSTEMD_EXEC_PID; with a socket on stdin, as under inetd. Others set nothing to know them by: in a script for runit or for systemd with Type=forking and no
+/// SYSTEMD_EXEC_PID; with a socket on stdin, as under inetd. Others set
+/// nothing to know them by: in a script for runit or for systemd with Type=forking and no
 /// PIDFile= say what is wanted.
 pub const RSD_AUTOMATIC: c_int = 2;
 

@@ -95,8 +95,8 @@ pub extern "C" fn rsd_wait(ms: c_int) -> c_int {
 /// Closes the child's copies of what belongs to its parent alone: the descriptor of the main loop, of
 /// children, commands and the control socket, that of a pid file, whose lock would otherwise outlive the parent, and in
 /// a child of a worker (rsd_keep_alive()) the way to the worker's parent. Not the locks of paths on which its parent
-/// listens (rsd_listen()): they end with the last of both. The parent keeps all of it. Signals stay flagged, and count anew. Without this call a child may use
-/// the library, too: the main loop is made anew when it is first used.
+/// listens (rsd_listen()): they end with the last of both. The parent keeps all of it. Signals
+/// stay flagged, and count anew. Without this call a child may use the library, too: the main loop is made anew when it is first used.
 ///
 /// In a worker of rsd_keep_alive() it changes nothing: it has made its own already, and shares the lock.
 ///
