@@ -17,7 +17,8 @@ use crate::{
 /// environment, in the present working directory; its rsd_daemonize(), which does not fork there, or daemonize(),
 /// rsd_lock_pidfile(), rsd_listen() and rsd_open_control() find what was handed over, where they are asked for the same
 /// path or address. A Unix socket gets the mode and owner that are asked for there when the new process is the daemon.
-/// Log files it opens anew; both may write to them. rsd_command() starts there, whatever its word.
+/// A pid file keeps its mode and owner. Log files it opens anew; both may write to them. rsd_command() starts there,
+/// whatever its word.
 ///
 /// This call returns when the new process has called rsd_ready() and stands in the pid files, and a service manager
 /// (NOTIFY_SOCKET) was told of the new main process. Then the control socket, the pid files and the files of Unix sockets
