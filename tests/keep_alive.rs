@@ -51,7 +51,10 @@ fn dead_worker_asks_for_nothing() {
 #[test]
 fn answer_is_that_of_its_request() {
     passes("keep_alive", &["answers-are-not-mixed-up"]);
-    passes("keep_alive", &["no-room-for-a-descriptor"]);
+    if test_with() != "valgrind" {
+        // Which keeps its own limit of descriptors.
+        passes("keep_alive", &["no-room-for-a-descriptor"]);
+    }
 }
 
 #[test]
