@@ -181,10 +181,9 @@ pub fn succeed() -> nix::Result<()> {
     let succeeded = with(|handed| {
         for (_, (number, identity)) in handed.locks.iter() {
             // A lock that the program has closed meanwhile was let go of.
-            if let (Ok(true), Some(lock)) =
-                (load::identity(*number).map(|now| now == *identity), file::borrowed(*number))
-                && let Err(errno) = pidfile::claim(lock)
-            {
+            let is_there = load::identity(*number) == Ok(*identity);
+            let lock = file::borrowed(*number).filter(|_| is_there);
+            if let Some(Err(errno)) = lock.map(pidfile::claim) {
                 return Some(Err(errno));
             }
         }
