@@ -92,7 +92,7 @@ extern "C" fn note() {
 }
 
 /// How many numbers are looked at with one poll(2).
-const CHUNK: usize = 256;
+const CHUNK: usize = 64;
 /// Where the search ends when the kernel told how many descriptors there are, and when it did not.
 const LAST_NUMBER: i32 = 1 << 20;
 const LAST_NUMBER_UNTOLD: i32 = 1 << 16;
