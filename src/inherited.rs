@@ -45,10 +45,13 @@ impl<'a> Descriptors<'a> {
 
 /// Signals that were ignored at load, and still are: the bits of their numbers less one.
 pub fn ignored_signals() -> u64 {
-    let is_ignored = |signo| {
-        load::was_ignored(signo) && signal::action(signo).is_ok_and(|action| action.is_ignore())
-    };
-    signal::STANDARD.filter(|&signo| is_ignored(signo)).fold(0, |all, signo| all | load::bit(signo))
+    signal::STANDARD
+        .filter(|&signo| is_still_ignored(signo))
+        .fold(0, |all, signo| all | load::bit(signo))
+}
+
+fn is_still_ignored(signo: i32) -> bool {
+    load::was_ignored(signo) && signal::action(signo).is_ok_and(|action| action.is_ignore())
 }
 
 /// Signals that were ignored or blocked at load, and still are, are not any more.
@@ -56,8 +59,7 @@ pub fn ignored_signals() -> u64 {
 pub fn reset_signals() -> Result<()> {
     let mut blocked = Set::empty();
     for signo in signal::STANDARD {
-        let is_ignored = || signal::action(signo).is_ok_and(|action| action.is_ignore());
-        if load::was_ignored(signo) && is_ignored() {
+        if is_still_ignored(signo) {
             signal::set_action(signo, &Action::default()).or_cannot("reset a signal")?;
         }
         if load::was_blocked(signo) {

@@ -97,7 +97,6 @@ pub fn keep_alive(options: &Options, answer: Answer) -> Result<Side> {
         watchdog_ms: daemonize::watchdog_ms(),
         restarts: Restarts { since_ms: 0, count: 0 },
         kill_at: None,
-        is_ending: false,
         asked: Set::empty(),
         is_restarted: false,
     };
@@ -140,8 +139,7 @@ struct Parent<'a> {
     restarts: Restarts,
     /// When a worker that is to end is killed, in monotonic milliseconds.
     kill_at: Option<i64>,
-    is_ending: bool,
-    /// The signals that did so.
+    /// The signals that have asked for the end.
     asked: Set,
     /// The service manager has heard of a crash, and not yet that the next worker is ready.
     is_restarted: bool,
@@ -304,6 +302,10 @@ impl Parent<'_> {
         }
     }
 
+    fn is_ending(&self) -> bool {
+        ENDING.into_iter().any(|signo| self.asked.contains(signo))
+    }
+
     /// What the program does for a worker may have closed the descriptor.
     fn look_after_signals(&mut self) {
         if self.pending.get().is_err() {
@@ -324,14 +326,13 @@ impl Parent<'_> {
             }
             let is_ignored = signal::action(signo).is_ok_and(|action| action.is_ignore());
             if ENDING.contains(&signo) && !is_ignored {
+                if !self.is_ending() {
+                    self.kill_at = self
+                        .options
+                        .kill_after_ms
+                        .map(|ms| process::monotonic_ms().saturating_add(ms.into()));
+                }
                 self.asked = self.asked.with(signo);
-            }
-            if ENDING.contains(&signo) && !is_ignored && !self.is_ending {
-                self.is_ending = true;
-                self.kill_at = self
-                    .options
-                    .kill_after_ms
-                    .map(|ms| process::monotonic_ms().saturating_add(ms.into()));
             }
             // What the terminal sends goes to the whole process group.
             if let (true, Some(worker)) = (taken.is_sent, worker) {
@@ -452,7 +453,7 @@ impl Parent<'_> {
         let is_passed_on = |line: &&[u8]| {
             let is_refused = line.starts_with(b"MAINPID")
                 || line.starts_with(b"NOTIFYACCESS")
-                || (line.starts_with(b"STOPPING") && !self.is_ending);
+                || (line.starts_with(b"STOPPING") && !self.is_ending());
             !line.is_empty() && !is_refused
         };
         let mut lines = [0; MESSAGE_MAX];
@@ -484,11 +485,11 @@ impl Parent<'_> {
         };
         let is_starting = daemonize::stage() == Some(daemonize::Stage::Starting);
         let is_well = !is_starting && matches!(end, End::Exited(0));
-        if let (Some((status, text)), true) = (&said, self.is_ending || is_well) {
+        if let (Some((status, text)), true) = (&said, self.is_ending() || is_well) {
             say(libc::LOG_ERR, text.as_bytes());
             notify::gave_up(*status, text.as_bytes());
         }
-        if self.is_ending {
+        if self.is_ending() {
             let is_asked = matches!(end, End::Killed { signo, .. } if self.asked.contains(signo));
             if let (End::Killed { .. }, false) = (end, is_asked) {
                 launch::ended(b"the worker", end, b"");
@@ -530,7 +531,7 @@ impl Parent<'_> {
         notify::mention(&[b"STATUS=", text.as_bytes()]);
         self.is_restarted = true;
         self.pause(delay_ms);
-        self.is_ending.then_some(Side::Parent(0, None))
+        self.is_ending().then_some(Side::Parent(0, None))
     }
 
     /// The service manager hears that this is no hang; from then on it is the next worker's.
@@ -540,7 +541,7 @@ impl Parent<'_> {
             if self.watchdog_ms.is_some() {
                 notify::mention(&[b"WATCHDOG=1"]);
             }
-            if self.is_ending || deadline.is_over() {
+            if self.is_ending() || deadline.is_over() {
                 return;
             }
             self.look_after_signals();

@@ -40,7 +40,7 @@ use crate::{
         retry,
         thread::Mutex,
     },
-    text, worker,
+    text,
 };
 
 /// How often we look again when another start changes the file under our hands. Each time means
@@ -340,9 +340,6 @@ pub fn reclaim(file: BorrowedFd) -> nix::Result<()> {
 
 /// A forked child closes its copies, so that the locks end with the parent.
 pub fn let_go_of_parents() {
-    if worker::is_worker() {
-        return;
-    }
     for entry in LOCKED_FOR_PROGRAM.lock().iter_mut() {
         let parents = entry.take_if(|locked| locked.generation != generation());
         if let Some(locked) = parents.filter(|locked| locked.is_there() == Ok(true)) {

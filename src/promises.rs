@@ -153,9 +153,7 @@ impl Promises {
         }
         Ok(())
     }
-}
 
-impl Promises {
     /// As the checks of open(2) and its like have it.
     fn note_deadly(&self) {
         for (act, words) in [

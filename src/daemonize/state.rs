@@ -322,9 +322,6 @@ pub fn leave_to_parent() {
 
 /// A forked child that is not the daemon closes its copies of what is the daemon's.
 pub fn let_go_of_parents() {
-    if worker::is_worker() {
-        return;
-    }
     let mut daemon = daemon();
     if let Some(daemon) = daemon.as_mut().filter(|daemon| daemon.owner != getpid()) {
         daemon.pidfile = None;

@@ -107,8 +107,10 @@ pub extern "C" fn rsd_wait(ms: c_int) -> c_int {
 pub extern "C" fn rsd_after_fork() -> c_int {
     run(|| {
         worker::let_go_of_parents();
-        daemonize::let_go_of_parents();
-        pidfile::let_go_of_parents();
+        if !worker::is_worker() {
+            daemonize::let_go_of_parents();
+            pidfile::let_go_of_parents(); // a worker shares the locks
+        }
         command::let_go_of_parents();
         log::pipe::let_go_of_parents();
         control::let_go_of_parents();
